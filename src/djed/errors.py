@@ -1,0 +1,157 @@
+"""The errors of Djed.
+
+Each class knows what the doors need: the exit code of the command line, the HTTP status, and whether the same call may
+succeed later (``transient``). A handled error is one sentence and a hint; anything else is a bug and crashes.
+
+::
+
+    DjedError                     1  500
+    ├── RequestError              2  422   the request is wrong; carries every fault with its path
+    ├── ConfigError               2  500   a setting is wrong
+    ├── NotFoundError             3  404   no such inspection, job, artifact …
+    ├── ConflictError             4  409   not possible in this state
+    ├── RefusedError              5  422   no hardware fits, or a safety floor is not met
+    ├── MissingPartError          6  503   a tool that is needed is not there (uv, bwrap …)
+    ├── StoreError                7  503   the store cannot be read or written
+    │   ├── StoreVersionError     7  503   written by a newer Djed
+    │   └── StoreFullError        7  507   no space left (transient)
+    ├── RunnerError               8  502   a target failed; ``transient`` says whether to try again
+    ├── ToolError                 8  502   a foreign tool failed or answered nonsense
+    └── UnsafeError               9  422   something hostile was refused (archive entry, link, tampered artifact)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ConfigError",
+    "ConflictError",
+    "DjedError",
+    "Fault",
+    "MissingPartError",
+    "NotFoundError",
+    "RefusedError",
+    "RequestError",
+    "RunnerError",
+    "StoreError",
+    "StoreFullError",
+    "StoreVersionError",
+    "ToolError",
+    "UnsafeError",
+]
+
+
+class DjedError(Exception):
+    """Something went wrong in a way that a user can understand."""
+
+    exit_code: int = 1
+    status: int = 500
+    transient: bool = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One thing that is wrong in a request."""
+
+    path: str
+    """Where, as ``run.resources.memory`` or ``environment.packages[2]``; empty for the whole."""
+    message: str
+    """What, as a sentence without its path."""
+    line: int | None = None
+    """Line in the file, from 1, where known."""
+    hint: str | None = None
+    """What to do, for example the nearest known key."""
+
+
+class RequestError(DjedError):
+    """The request is wrong."""
+
+    exit_code = 2
+    status = 422
+
+    def __init__(self, message: str, *, faults: tuple[Fault, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.faults = faults
+
+
+class ConfigError(DjedError):
+    """A setting is wrong."""
+
+    exit_code = 2
+
+
+class NotFoundError(DjedError):
+    """There is no such thing."""
+
+    exit_code = 3
+    status = 404
+
+
+class ConflictError(DjedError):
+    """That is not possible in this state."""
+
+    exit_code = 4
+    status = 409
+
+
+class RefusedError(DjedError):
+    """Refused before anything started: nothing fits, or a safety floor is not met."""
+
+    exit_code = 5
+    status = 422
+
+
+class MissingPartError(DjedError):
+    """A tool that is needed is not on this machine."""
+
+    exit_code = 6
+    status = 503
+
+
+class StoreError(DjedError):
+    """The store cannot be read or written."""
+
+    exit_code = 7
+    status = 503
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer Djed."""
+
+
+class StoreFullError(StoreError):
+    """There is no space left for the store."""
+
+    status = 507
+    transient = True
+
+
+class RunnerError(DjedError):
+    """A target failed."""
+
+    exit_code = 8
+    status = 502
+
+    def __init__(self, message: str, *, transient: bool = False, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.transient = transient
+
+
+class ToolError(DjedError):
+    """A foreign tool failed or answered something that cannot be read."""
+
+    exit_code = 8
+    status = 502
+
+
+class UnsafeError(DjedError):
+    """Something hostile was refused."""
+
+    exit_code = 9
+    status = 422

@@ -1,0 +1,44 @@
+"""What a build leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Artifact", "ArtifactKind", "Content"]
+
+ArtifactKind = Literal["wheel", "venv", "image", "sif", "archive"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """One package in an artifact."""
+
+    name: str
+    version: str
+    index: str | None = None
+    """Index it came from; ``None``: the default index."""
+    hashes: tuple[str, ...] = ()
+    """``sha256:…`` of the file it was installed from."""
+    licence: str | None = None
+    """SPDX expression where the metadata has one, else its licence text or classifier."""
+    requires: tuple[str, ...] = ()
+    """Its ``Requires-Dist`` lines."""
+    built: bool = False
+    """Whether we built the wheel from source."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """A sealed artifact. Named by the digest of all that went into it, so that the same request finds it again."""
+
+    digest: str
+    """``sha256:…`` of lock, base, files, builder."""
+    kind: ArtifactKind
+    path: str
+    """Relative to the artifact store."""
+    size: int
+    """Bytes of its files (apparent)."""
+    manifest: str
+    """Digest over path, type, size, mode and modification time of every entry; checked before each use."""
+    contents: tuple[Content, ...] = ()
