@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -112,7 +112,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def missing(part: str) -> str | None:
     """Why the part cannot be used here, or None where it can. Raises ``pytest.UsageError`` for a part that nobody knows."""
     if re.fullmatch(r"python\d\.\d+", part):
