@@ -1,0 +1,24 @@
+"""``python -m djed`` and the ``djed`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from djed import __version__
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    # The version is asked by scripts and prompts; it costs no import.
+    if sys.argv[1:] == ["--version"]:
+        print(f"djed {__version__}")  # noqa: T201
+        return
+    from djed.cli.main import main as run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

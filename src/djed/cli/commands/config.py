@@ -1,0 +1,53 @@
+"""``djed config``: every setting in force."""
+
+from djed.cli.parameters import Injected, Json
+from djed.cli.render.table import Column, table
+from djed.cli.render.text import bold, dim
+from djed.config import Config, settings
+
+__all__ = ["show_config"]
+
+
+def show_config(*, json: Json = False, context: Injected) -> None:
+    """Show every setting with its value, where the value came from, and its environment variable."""
+    rows = _rows(context.config)
+    if json:
+        context.console.json(rows)
+        return
+    columns = [
+        Column(title="SETTING"),
+        Column(title="VALUE", least=16),
+        Column(title="SOURCE"),
+        Column(title="VARIABLE"),
+    ]
+    cells = [
+        (row["name"], _text(row["value"]), dim("default") if row["source"] == "default" else bold(row["source"]), row["variable"])
+        for row in rows
+    ]
+    context.console.lines(table(columns, cells, width=context.console.width))
+
+
+def _rows(config: Config) -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "value": _value(getattr(config, field)),
+            "default": _value(default),
+            "source": config.sources.get(name, "default"),
+            "variable": variable,
+            "help": text,
+        }
+        for name, variable, default, text, field in settings()
+    ]
+
+
+def _value(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,67 @@
+"""``djed list``: the newest inspections."""
+
+import time
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from djed.cli.parameters import Injected, Json
+from djed.cli.render import shapes
+from djed.cli.render.table import Column, table
+from djed.cli.render.text import Part, bold, dim
+from djed.cli.render.words import age, standing
+from djed.errors import RequestError
+from djed.model.quantity import format_duration
+from djed.model.summary import Summary
+
+__all__ = ["list_inspections"]
+
+_State = Literal["queued", "locking", "building", "running", "done", "refused", "cancelled"]
+
+
+def list_inspections(
+    *,
+    state: Annotated[list[_State] | None, Parameter(help="Only those in this state; may be repeated.")] = None,
+    name: Annotated[str | None, Parameter(help="Only those of this name.")] = None,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    json: Json = False,
+    context: Injected,
+) -> None:
+    """List inspections, the newest first."""
+    if limit < 1:
+        raise RequestError("--limit must be at least 1.")
+    with context.engine() as engine:
+        # One more than is shown tells whether there are more.
+        found = engine.list(states=state or (), name=name, limit=limit + 1)
+    console = context.console
+    if json:
+        console.json([shapes.summary(item) for item in found[:limit]])
+        return
+    if not found:
+        console.note("No inspections. Begin with ", bold("djed inspect script.py"))
+        return
+    now = time.time()
+    columns = [
+        Column(title="ID"),
+        Column(title="NAME", least=10),
+        Column(title="STATE"),
+        Column(title="AGE", right=True),
+        Column(title="TIME", right=True),
+        Column(title="RESULT", least=10),
+        Column(title="NODE", least=8),
+    ]
+    console.lines(table(columns, [_row(item, now) for item in found[:limit]], width=console.width))
+    if len(found) > limit:
+        console.note(dim(f"There are more; --limit shows more than {limit}."))
+
+
+def _row(item: Summary, now: float) -> list[Part]:
+    return [
+        item.id,
+        bold(item.name),
+        standing(item.state, item.outcome),
+        age(item.created_at, now),
+        "-" if item.seconds is None else format_duration(item.seconds),
+        item.metric or item.failure or "-",
+        dim(item.node or "-"),
+    ]

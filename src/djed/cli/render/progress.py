@@ -1,0 +1,136 @@
+"""Events of inspections as lines of progress, one a phase, in the style of uv. Pure: events in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from djed.cli.render.text import Line, Part, bad, bold, dim, warn
+from djed.cli.render.words import subject
+from djed.model.inspection import Event, Inspection
+from djed.model.quantity import format_duration
+
+__all__ = ["Progress", "Step", "role_title"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Step:
+    """A job that has not ended."""
+
+    job: str
+    inspection: str
+    title: str
+    since: float
+    """Unix time at which it began to wait or to run."""
+    waiting: bool = True
+    note: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Track:
+    """What is known of one inspection."""
+
+    prefix: tuple[Part, ...]
+    subject: str
+    repeats: int
+    ran: int = 0
+    seconds: float = 0.0
+    told: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """Turns the events of some inspections into lines, and knows which steps are open."""
+
+    inspections: Mapping[str, Inspection]
+    steps: dict[str, Step] = field(default_factory=dict)
+    """Open steps by job, in order of their start."""
+    _tracks: dict[str, _Track] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        several = len(self.inspections) > 1
+        for key, inspection in self.inspections.items():
+            self._tracks[key] = _Track(
+                prefix=(dim(f"{inspection.name}: "),) if several else (),
+                subject=subject(inspection.request),
+                repeats=inspection.request.run.repeat if inspection.request.run else 0,
+            )
+
+    def lines(self, event: Event) -> list[Line]:
+        """What there is to say about an event."""
+        track = self._tracks.get(event.inspection)
+        if track is None:
+            return []
+        if event.kind == "job":
+            return [(*track.prefix, *line) for line in self._job(track, event)]
+        if event.kind == "done":
+            return [(*track.prefix, *line) for line in _ran(track)]
+        return []
+
+    def _job(self, track: _Track, event: Event) -> list[Line]:
+        data = event.data
+        job, role, state = str(data.get("job", "")), str(data.get("role", "")), data.get("state")
+        if state in {"waiting", "started"}:
+            self._open(track, event, job, role, waiting=state == "waiting")
+            return []
+        self.steps.pop(job, None)
+        if state == "retried":
+            detail = f": {data['detail']}" if data.get("detail") else ""
+            return [(warn("Retrying"), f" {role_title(role, track.subject)}{detail}")]
+        if state == "failed":
+            return [*_ran(track), (bad("Failed"), f" {role_title(role, track.subject)}", *_timing(data))]
+        if state in {"succeeded", "cached"}:
+            return _ended(track, role, data)
+        return []
+
+    def _open(self, track: _Track, event: Event, job: str, role: str, *, waiting: bool) -> None:
+        title = role_title(role, track.subject)
+        if role.startswith("run:") and track.repeats > 1:
+            title += f" ({int(role[4:]) + 1}/{track.repeats})"
+        note = str(event.data.get("detail") or "") if waiting else ""
+        prefix = f"{self.inspections[event.inspection].name}: " if track.prefix else ""
+        self.steps[job] = Step(
+            job=job, inspection=event.inspection, title=prefix + title, since=event.at, waiting=waiting, note=note
+        )
+
+
+def role_title(role: str, what: str) -> str:
+    """What a job does, for people: ``lock``, ``build``, ``wheel numpy``, ``matmul.py``."""
+    if role.startswith("run:"):
+        return what
+    if role.startswith("warmup:"):
+        return f"{what} (warm-up)"
+    return role.replace(":", " ")
+
+
+def _ended(track: _Track, role: str, data: Mapping[str, Any]) -> list[Line]:
+    if role.startswith("warmup:"):
+        return []
+    if role.startswith("run:"):
+        track.ran += 1
+        track.seconds += float(data.get("seconds") or 0.0)
+        return _ran(track) if track.ran >= track.repeats else []
+    detail = str(data.get("detail") or "")
+    if role == "lock":
+        # The job says what it did ("Resolved 12 packages"); a reader wants the phase and the number.
+        number = detail.removeprefix("Resolved ").removeprefix("Locked ")
+        return [("Locked ", bold(number) if number else "environment", *_timing(data))]
+    what = "environment" if role == "build" else role_title(role, "")
+    return [("Built ", bold(what), dim(f" ({detail})") if detail else "", *_timing(data))]
+
+
+def _timing(data: Mapping[str, Any]) -> Line:
+    if data.get("state") == "cached":
+        return (" ", bold("CACHED"))
+    seconds = data.get("seconds")
+    return () if seconds is None else (dim(f" in {format_duration(float(seconds))}"),)
+
+
+def _ran(track: _Track) -> list[Line]:
+    """The line of all runs together, once."""
+    if track.told or not track.ran:
+        return []
+    track.told = True
+    times = f"{track.ran} × " if track.repeats > 1 else ""
+    return [("Ran ", bold(times + track.subject), dim(f" in {format_duration(track.seconds)}"))]

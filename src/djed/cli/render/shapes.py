@@ -1,0 +1,45 @@
+"""The JSON of the command line: the nouns as they are stored, and beside them fields that are always there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from djed.model.codec import encode
+from djed.model.inspection import FINAL, Event, Inspection, JobRecord
+from djed.model.summary import Summary
+
+__all__ = ["inspection", "summary"]
+
+
+def summary(item: Summary) -> dict[str, Any]:
+    """An inspection in a list; every key is always there."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "state": item.state,
+        "outcome": item.outcome,
+        "failure": item.failure,
+        "created_at": item.created_at,
+        "seconds": item.seconds,
+        "node": item.node,
+        "metric": item.metric,
+        "repeats": item.repeats,
+    }
+
+
+def inspection(item: Inspection, jobs: Sequence[JobRecord], events: Sequence[Event] | None = None) -> dict[str, Any]:
+    """An inspection in full. Fields of the noun that hold their default are left out, except those a reader asks for first."""
+    value: dict[str, Any] = {
+        **encode(item),
+        "outcome": item.outcome,
+        "final": item.state in FINAL,
+        "failure": encode(item.failure),
+        "statistics": encode(item.statistics),
+        "stack": item.lock.stack if item.lock else {},
+        "jobs": encode(jobs),
+    }
+    value.pop("token", None)
+    if events is not None:
+        value["events"] = encode(events)
+    return value
