@@ -1,0 +1,106 @@
+"""The hardware of this machine, or of one whose record came home, as requirements see it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from djed.model.hardware import GpuDevice, Hardware
+from djed.run.shim import hwinfo
+
+__all__ = ["detect", "microarchitecture"]
+
+
+def detect(record: Mapping[str, Any] | None = None) -> Hardware:
+    """Hardware from a record of :func:`djed.run.shim.hwinfo.record`; without one, of this machine (about 50 ms, mostly archspec)."""
+    seen: Mapping[str, Any] = hwinfo.record() if record is None else record
+    info, release, libc = seen["cpu_info"], seen["os_release"] or {}, seen["libc"]
+    flags = tuple(seen["cpu_features"]["flags"])
+    arch = seen["platform"]["machine"] or "unknown"
+    name, compatible = microarchitecture(arch, info["vendor_id_raw"], flags, part=info["model"])
+    cpus = _cpus(seen)
+    return Hardware(
+        arch=arch,
+        microarchitecture=name,
+        compatible=compatible,
+        cpu_vendor=info["vendor_id_raw"],
+        cpu_family=info["family"],
+        cpu_model=info["model"],
+        cpu_stepping=info["stepping"],
+        processor=info["brand_raw"],
+        cpu_flags=flags,
+        physical_cpus=seen["topology"]["cores"],
+        cores=_cores(seen, cpus),
+        cpus=cpus,
+        memory=_memory(seen),
+        gpus=tuple(_gpu(gpu) for gpu in seen["gpus"]),
+        os=release.get("id"),
+        os_version=release.get("version_id"),
+        kernel=seen["kernel"]["release"],
+        libc="".join(filter(None, (libc["name"], libc["version"]))) or None,
+        record=seen,
+    )
+
+
+def microarchitecture(
+    arch: str, vendor: str | None, flags: Collection[str], *, part: int | None = None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Archspec's name of a processor and the names of all microarchitectures whose code runs on it, its own first.
+
+    The best generic level is found first, and only its descendants compete for the name, as ``archspec.cpu.host()`` does; that one
+    reads the running machine alone. ``part`` is the ARM part number. A family that archspec does not know gives ``(None, ())``.
+    """
+    from archspec.cpu import TARGETS
+
+    features = set(flags)
+    runs = [
+        target
+        for target in TARGETS.values()
+        if target.family.name == arch and target.vendor in {"generic", vendor} and target.features <= features
+    ]
+    generic = max((target for target in runs if target.vendor == "generic"), key=_rank, default=None)
+    if generic is None:
+        return None, ()
+    named = [target for target in runs if generic in target.ancestors and _part_fits(target, part)]
+    best = max(named, key=_rank, default=generic)
+    return best.name, (best.name, *(target.name for target in best.ancestors))
+
+
+def _rank(target: Any) -> tuple[int, int]:
+    return len(target.ancestors), len(target.features)
+
+
+def _part_fits(target: Any, part: int | None) -> bool:
+    """ARM names are told apart by part number; those of POWER and RISC-V by what /proc/cpuinfo's flags do not say."""
+    if target.family.name == "x86_64":
+        return True
+    return bool(target.cpu_part) and part is not None and int(target.cpu_part, 16) == part
+
+
+def _cpus(seen: Mapping[str, Any]) -> tuple[int, ...]:
+    """CPUs by affinity and cpuset; affinity alone where the two disagree (a cpuset seen from inside another namespace)."""
+    allowed = tuple(seen["affinity"])
+    cpuset = set(hwinfo.hwcpu.numbers(seen["cgroup"]["cpuset"]))
+    return tuple(cpu for cpu in allowed if cpu in cpuset) or allowed
+
+
+def _cores(seen: Mapping[str, Any], cpus: Sequence[int]) -> int:
+    """Whole CPUs; a quota of 1.5 lets one job of one CPU run undisturbed."""
+    quota = seen["cgroup"]["cpu_quota"]
+    count = len(cpus) or seen["cpu_info"]["count"] or 1
+    return count if quota is None else max(1, min(count, int(quota)))
+
+
+def _memory(seen: Mapping[str, Any]) -> int | None:
+    known = [size for size in (seen["memory"]["total"], seen["memory"]["cgroup_limit"]) if size is not None]
+    return min(known, default=None)
+
+
+def _gpu(gpu: Mapping[str, Any]) -> GpuDevice:
+    return GpuDevice(
+        name=gpu["name"] or "unknown",
+        uuid=gpu["uuid"],
+        memory=gpu["memory"],
+        driver=gpu["driver"],
+        cuda=gpu["cuda"],
+    )
