@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,10 @@ def detect(record: Mapping[str, Any] | None = None) -> Hardware:
     info, release, libc = seen["cpu_info"], seen["os_release"] or {}, seen["libc"]
     flags = tuple(seen["cpu_features"]["flags"])
     arch = seen["platform"]["machine"] or "unknown"
-    name, compatible = microarchitecture(arch, info["vendor_id_raw"], flags, part=info["model"])
+    part = info["model"] if arch == "aarch64" else None
+    name, compatible = microarchitecture(
+        arch, info["vendor_id_raw"], flags, part=part, brand=info["brand_raw"]
+    )
     cpus = _cpus(seen)
     return Hardware(
         arch=arch,
@@ -43,25 +47,38 @@ def detect(record: Mapping[str, Any] | None = None) -> Hardware:
 
 
 def microarchitecture(
-    arch: str, vendor: str | None, flags: Collection[str], *, part: int | None = None
+    arch: str,
+    vendor: str | None,
+    flags: Collection[str],
+    *,
+    part: int | None = None,
+    brand: str | None = None,
 ) -> tuple[str | None, tuple[str, ...]]:
     """Archspec's name of a processor and the names of all microarchitectures whose code runs on it, its own first.
 
-    The best generic level is found first, and only its descendants compete for the name, as ``archspec.cpu.host()`` does; that one
-    reads the running machine alone. ``part`` is the ARM part number. A family that archspec does not know gives ``(None, ())``.
+    By archspec's own rules, which it applies to the running machine alone: the best generic level comes first and only its descendants
+    compete for the name. ``part`` is the ARM part number, ``brand`` tells the generation of a POWER. A family that archspec does not know gives
+    ``(None, ())``.
     """
     from archspec.cpu import TARGETS
 
-    features = set(flags)
+    # Linux shows sse3 as pni; what has ssse3 has it.
+    features = {*flags, "sse3"} if "ssse3" in flags else set(flags)
+    generation = int(found[1]) if (found := re.search(r"POWER(\d+)", brand or "")) else 0
     runs = [
         target
         for target in TARGETS.values()
-        if target.family.name == arch and target.vendor in {"generic", vendor} and target.features <= features
+        if target.family.name == arch
+        and target.vendor in {"generic", vendor}
+        and target.features <= features
+        and target.generation <= generation
+        and _told_by_flags(target)
     ]
     generic = max((target for target in runs if target.vendor == "generic"), key=_rank, default=None)
     if generic is None:
         return None, ()
-    named = [target for target in runs if generic in target.ancestors and _part_fits(target, part)]
+    same_part = [target for target in runs if part is not None and target.cpu_part == f"{part:#05x}"]
+    named = [target for target in same_part or runs if generic in target.ancestors]
     best = max(named, key=_rank, default=generic)
     return best.name, (best.name, *(target.name for target in best.ancestors))
 
@@ -70,11 +87,11 @@ def _rank(target: Any) -> tuple[int, int]:
     return len(target.ancestors), len(target.features)
 
 
-def _part_fits(target: Any, part: int | None) -> bool:
-    """ARM names are told apart by part number; those of POWER and RISC-V by what /proc/cpuinfo's flags do not say."""
-    if target.family.name == "x86_64":
+def _told_by_flags(target: Any) -> bool:
+    """Levels of ARM and names of RISC-V have no features of their own in archspec: everything would seem to reach them."""
+    if target.family.name == "x86_64" or not target.ancestors:
         return True
-    return bool(target.cpu_part) and part is not None and int(target.cpu_part, 16) == part
+    return bool(target.generation) or (target.family.name == "aarch64" and target.vendor != "generic")
 
 
 def _cpus(seen: Mapping[str, Any]) -> tuple[int, ...]:
