@@ -1,0 +1,88 @@
+"""Contents by digest: logs, inputs and outputs, as files ``blobs/sha256/ab/cdef…`` that are never changed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from djed.errors import NotFoundError, StoreError, StoreFullError
+
+__all__ = ["Blobs"]
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{2})([0-9a-f]{62})")
+_CHUNK = 2**20
+
+
+class Blobs:
+    """The blobs of a store. Safe for threads and processes: a blob appears whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, digest: str) -> Path:
+        """The file with that content. Raises ``NotFoundError``."""
+        path = self._place(digest)
+        if not path.is_file():
+            raise NotFoundError(f"The content {digest} is not in the store.", hint="It may have been removed by: djed gc")
+        return path
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes; the digest."""
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if not self._place(digest).exists():
+            self._write(iter((data,)))
+        return digest
+
+    def put_stream(self, stream: BinaryIO) -> str:
+        """Keep the rest of a stream, in constant memory; the digest."""
+        return self._write(iter(lambda: stream.read(_CHUNK), b""))
+
+    def get(self, digest: str) -> bytes:
+        """The content. Raises ``NotFoundError``."""
+        return self.path(digest).read_bytes()
+
+    def all(self) -> Iterator[tuple[str, int, float]]:
+        """Digest, bytes and time of change of every blob."""
+        for path in self.root.glob("sha256/??/*"):
+            if len(path.name) == 62:
+                stat = path.stat()
+                yield f"sha256:{path.parent.name}{path.name}", stat.st_size, stat.st_mtime
+
+    def remove(self, digest: str) -> None:
+        """Forget a content."""
+        self._place(digest).unlink(missing_ok=True)
+
+    def _place(self, digest: str) -> Path:
+        match = _DIGEST.fullmatch(digest)
+        if match is None:
+            raise NotFoundError(f"{digest!r} is not a digest.")
+        return self.root / "sha256" / match[1] / match[2]
+
+    def _write(self, chunks: Iterator[bytes]) -> str:
+        """Written under a name of its own, then renamed: a crash leaves no half content under a digest."""
+        draft = self.root / f"draft-{secrets.token_hex(8)}"
+        total = hashlib.sha256()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with draft.open("xb") as file:
+                for chunk in chunks:
+                    total.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            digest = "sha256:" + total.hexdigest()
+            place = self._place(digest)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(place)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StoreFullError(f"There is no space left in {self.root}.", hint="Free some, for example with: djed gc") from error
+            raise StoreError(f"The store cannot write to {self.root}: {error.strerror}.") from error
+        return digest

@@ -1,0 +1,133 @@
+"""Opening the database: driver, journal mode, version, and what its errors mean to a user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from djed.errors import DjedError, StoreError, StoreFullError, StoreVersionError
+from djed.store.schema import metadata
+from djed.toolbox.sqlite import sqlite_driver, sqlite_wal_safe
+
+__all__ = ["SCHEMA_VERSION", "Database"]
+
+SCHEMA_VERSION = "0001"
+"""The newest migration (``store/migrations/versions``); a test holds the two together."""
+
+_BUSY_SECONDS = 30
+_logger = logging.getLogger(__name__)
+
+
+class Database:
+    """The database of a store. Threads may share it; a transaction belongs to one."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the SQLite file, make it or migrate it. Raises ``StoreError``, ``StoreVersionError``, ``StoreFullError``."""
+        self.path = path
+        driver = sqlite_driver()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError(f"The data folder {path.parent} cannot be made: {error.strerror}.") from error
+        self.journal_mode = "WAL" if sqlite_wal_safe(driver.sqlite_version_info) else "DELETE"
+        self._engine = sa.create_engine(
+            f"sqlite:///{path}", module=driver, poolclass=QueuePool, pool_size=8, connect_args={"timeout": _BUSY_SECONDS}
+        )
+        event.listen(self._engine, "connect", self._configure)
+        event.listen(self._engine, "begin", _begin)
+        self._writer = self._engine.execution_options(djed_write=True)
+        with self._translated():
+            self._check_version()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that may write; alone from its first moment (``BEGIN IMMEDIATE``). Commits on a normal end."""
+        with self._translated(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view."""
+        with self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    def integrity(self) -> str:
+        """``ok``, or what ``PRAGMA integrity_check`` found."""
+        with self.read() as connection:
+            return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
+
+    def _configure(self, connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where _begin says, not where the driver guesses
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA journal_mode={self.journal_mode}")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    def _check_version(self) -> None:
+        with self._engine.begin() as connection:
+            known = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").scalar()
+            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if known else None
+        if version == SCHEMA_VERSION:
+            return
+        if version is not None and str(version) > SCHEMA_VERSION:
+            raise StoreVersionError(
+                f"The store {self.path} was written by a newer Djed (version {version}, this one knows {SCHEMA_VERSION}).",
+                hint="Use that Djed, or another folder with --data.",
+            )
+        if version is None:
+            self._create()
+        else:
+            from djed.store.migrate import upgrade
+
+            upgrade(self._writer)
+
+    def _create(self) -> None:
+        """A new store gets the tables as they are now, which a test holds equal to all migrations applied in order."""
+        with self._writer.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+            if connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 0:
+                metadata.create_all(connection)
+                connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{SCHEMA_VERSION}')")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._meaning(str(error.orig)) from error
+
+    def _meaning(self, text: str) -> DjedError:
+        low = text.lower()
+        if "full" in low:
+            return StoreFullError(
+                f"There is no space left for the store {self.path}.", hint="Free some, for example with: djed gc"
+            )
+        if "readonly" in low or "read-only" in low:
+            return StoreError(f"The store {self.path} is read-only.", hint="Choose another folder with --data.")
+        if "unable to open" in low:
+            return StoreError(f"The store {self.path} cannot be opened.", hint="Check the rights of its folder, or use --data.")
+        if "not a database" in low or "malformed" in low:
+            return StoreError(f"The file {self.path} is not a store, or is damaged: {text}.", hint="Restore it from a copy.")
+        if "locked" in low:
+            return StoreError(f"The store {self.path} was locked by another process for {_BUSY_SECONDS} s.")
+        if "disk i/o" in low:
+            return StoreFullError(f"The store {self.path} cannot be written: {text}.", hint="Check the disk and its free space.")
+        return StoreError(f"The store {self.path} failed: {text}.")
+
+
+def _begin(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("djed_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,297 @@
+"""Jobs and their attempts in the database. Each function takes the connection of the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from djed.model.inspection import JobRecord
+from djed.model.job import Attempt, Job
+from djed.model.observation import Failure
+from djed.store import inspections
+from djed.store.rows import dump, load, load_json
+from djed.store.schema import attempts, job_uses, jobs
+
+__all__ = ["NewJob", "Started", "adopt", "attach", "cancel_for", "cancelled", "finish", "hand_back", "of_inspection", "renew", "retry", "spec", "start", "users"]
+
+_UNFINISHED = ("queued", "active")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A job that an inspection needs. An unfinished job with the same ``key`` serves instead of a second one."""
+
+    role: str
+    job: Job
+    key: str | None = None
+    serial: str | None = None
+    turn: int = -1
+    """Order within the group: builds before runs, run 0 of all before run 1 of any."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """An attempt in our hands until the lease ends. Its row is committed; outside it may or may not be known yet."""
+
+    attempt: Attempt
+    token: int
+    adopted: bool
+    """Another worker began it: look for it outside before starting anything."""
+
+
+def attach(connection: sa.Connection, inspection: str, new: Sequence[NewJob], *, lead: int, priority: int, now: float) -> None:
+    """Give an inspection its jobs."""
+    for item in new:
+        shared = None
+        if item.key is not None:
+            shared = connection.execute(
+                sa.select(jobs.c.id).where(jobs.c.key == item.key, jobs.c.state.in_(_UNFINISHED), ~jobs.c.cancel_requested)
+            ).scalar()
+        id_ = shared or secrets.token_hex(6)
+        if shared is None:
+            connection.execute(sa.insert(jobs).values(**_row(item, id_, lead=lead, priority=priority, now=now)))
+        use = {"inspection": inspection, "role": item.role, "job": id_}
+        connection.execute(sa.delete(job_uses).where(job_uses.c.inspection == inspection, job_uses.c.role == item.role))
+        connection.execute(sa.insert(job_uses).values(use))
+
+
+def _row(item: NewJob, id_: str, *, lead: int, priority: int, now: float) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "kind": item.job.kind,
+        "key": item.key,
+        "serial": item.serial,
+        "lead": lead,
+        "priority": priority,
+        "turn": item.turn,
+        "state": "queued",
+        "spec": dump(item.job),
+        "target": item.job.target,
+        "node": item.job.node,
+        "memory": item.job.limits.memory,
+        "created_at": now,
+    }
+
+
+def adopt(connection: sa.Connection, *, owner: str, targets: Sequence[str], now: float, lease: float) -> list[Started]:
+    """Take over attempts whose worker let its lease run out."""
+    rows = connection.execute(
+        sa.select(jobs)
+        .where(jobs.c.state == "active", jobs.c.lease_until <= now, jobs.c.target.in_(targets))
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in rows:
+        _own(connection, row.id, owner, now + lease)
+    return [Started(attempt=_attempt(row), token=row.token + 1, adopted=True) for row in rows]
+
+
+def start(
+    connection: sa.Connection,
+    *,
+    owner: str,
+    node: str,
+    cpus: Sequence[int],
+    memory: int | None,
+    now: float,
+    lease: float,
+    limit: int = 64,
+) -> list[Started]:
+    """Begin attempts of queued jobs, in order, as far as the node's free CPUs and memory reach.
+
+    The attempt rows are part of the transaction: nothing is started outside before they are committed. A job that does not fit now is not
+    overtaken, so that large ones do not starve.
+    """
+    active = connection.execute(sa.select(jobs.c.cpus, jobs.c.memory, jobs.c.serial).where(jobs.c.state == "active", jobs.c.node == node)).all()
+    taken = {cpu for row in active for cpu in load_json(row.cpus) or ()}
+    free = [cpu for cpu in cpus if cpu not in taken]
+    left = None if memory is None else memory - sum(row.memory or 0 for row in active)
+    serials = {row.serial for row in active if row.serial}
+    if not free:
+        return []
+    rows = connection.execute(
+        sa.select(jobs)
+        .where(jobs.c.state == "queued", jobs.c.node == node)
+        .order_by(jobs.c.priority.desc(), jobs.c.lead, jobs.c.turn, jobs.c.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    started: list[Started] = []
+    for row in rows:
+        if row.serial in serials:
+            continue
+        wanted = _cpus_wanted(row, len(cpus))
+        if wanted > len(free) or (left is not None and (row.memory or 0) > left):
+            break
+        granted, free = tuple(free[:wanted]), free[wanted:]
+        left = None if left is None else left - (row.memory or 0)
+        serials.add(row.serial) if row.serial else None
+        started.append(_begin(connection, row, granted, owner=owner, until=now + lease, now=now))
+    return started
+
+
+def _cpus_wanted(row: Any, all_of_them: int) -> int:
+    wanted = json.loads(row.spec).get("limits", {}).get("cpu")
+    return all_of_them if wanted is None else min(all_of_them, max(1, -int(-wanted // 1)))
+
+
+def _begin(connection: sa.Connection, row: Any, granted: tuple[int, ...], *, owner: str, until: float, now: float) -> Started:
+    number = row.attempts + 1
+    name = f"djed-{row.id}-{number}"
+    connection.execute(
+        sa.insert(attempts).values(
+            name=name, job=row.id, number=number, node=row.node, cpus=dump(granted), state="started", started_at=now
+        )
+    )
+    connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == row.id)
+        .values(
+            state="active",
+            attempt=name,
+            attempts=number,
+            cpus=dump(granted),
+            owner=owner,
+            lease_until=until,
+            token=jobs.c.token + 1,
+        )
+    )
+    spec_ = load(Job, row.spec)
+    assert spec_ is not None
+    attempt = Attempt(name=name, job_id=row.id, number=number, job=spec_, node=row.node, cpus=granted)
+    return Started(attempt=attempt, token=row.token + 1, adopted=False)
+
+
+def _attempt(row: Any) -> Attempt:
+    spec_ = load(Job, row.spec)
+    assert spec_ is not None
+    return Attempt(
+        name=row.attempt, job_id=row.id, number=row.attempts, job=spec_, node=row.node, cpus=tuple(load_json(row.cpus) or ())
+    )
+
+
+def _own(connection: sa.Connection, id_: str, owner: str, until: float) -> None:
+    connection.execute(
+        sa.update(jobs).where(jobs.c.id == id_).values(owner=owner, lease_until=until, token=jobs.c.token + 1)
+    )
+
+
+def renew(connection: sa.Connection, owner: str, until: float) -> None:
+    """Keep all attempts of a worker."""
+    connection.execute(sa.update(jobs).where(jobs.c.owner == owner, jobs.c.state == "active").values(lease_until=until))
+
+
+def hand_back(connection: sa.Connection, owners: Sequence[str]) -> None:
+    """End the leases of workers that stop or are dead; what runs, runs on and is adopted."""
+    connection.execute(sa.update(jobs).where(jobs.c.owner.in_(owners)).values(owner=None, lease_until=0.0))
+
+
+def finish(
+    connection: sa.Connection,
+    started: Started,
+    *,
+    result: Mapping[str, Any] | None,
+    failure: Failure | None,
+    state: str,
+    now: float,
+) -> bool:
+    """Accept the attempt, end the job and wake who waits for it; ``False``: a late writer, nothing was written."""
+    attempt = started.attempt
+    done = connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == attempt.job_id, jobs.c.token == started.token, jobs.c.state == "active")
+        .values(state=state, failure=dump(failure), owner=None, lease_until=0.0, cpus=None)
+    )
+    if not done.rowcount:
+        return False
+    connection.execute(
+        sa.update(attempts).where(attempts.c.name == attempt.name).values(state="accepted", ended_at=now, result=dump(result))
+    )
+    inspections.wake(connection, users(connection, attempt.job_id))
+    return True
+
+
+def retry(connection: sa.Connection, started: Started, *, now: float) -> bool:
+    """Queue the job again after its attempt was lost; ``False``: a late writer, nothing was written."""
+    attempt = started.attempt
+    done = connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == attempt.job_id, jobs.c.token == started.token, jobs.c.state == "active")
+        .values(state="queued", owner=None, lease_until=0.0, cpus=None)
+    )
+    if done.rowcount:
+        connection.execute(sa.update(attempts).where(attempts.c.name == attempt.name).values(state="lost", ended_at=now))
+    return bool(done.rowcount)
+
+
+def cancel_for(connection: sa.Connection, inspection: str, *, roles: Sequence[str] | None = None) -> None:
+    """Cancel the unfinished jobs of an inspection that nobody else waits for: queued ones at once, active ones by their worker."""
+    mine = sa.select(job_uses.c.job).where(job_uses.c.inspection == inspection)
+    if roles is not None:
+        mine = mine.where(job_uses.c.role.in_(roles))
+    shared = sa.select(job_uses.c.job).where(job_uses.c.inspection.in_(_waiting()), job_uses.c.inspection != inspection)
+    mine_alone = jobs.c.id.in_(mine) & jobs.c.id.not_in(shared)
+    connection.execute(sa.update(jobs).where(mine_alone, jobs.c.state == "queued").values(state="cancelled"))
+    connection.execute(sa.update(jobs).where(mine_alone, jobs.c.state == "active").values(cancel_requested=True))
+
+
+def _waiting() -> Any:
+    table = inspections.table
+    return sa.select(table.c.id).where(table.c.state.not_in(tuple(inspections.FINAL)), ~table.c.cancel_requested)
+
+
+def cancelled(connection: sa.Connection, owner: str) -> list[str]:
+    """Names of our active attempts that are to be cancelled."""
+    rows = connection.execute(
+        sa.select(jobs.c.attempt).where(jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested)
+    )
+    return list(rows.scalars())
+
+
+def users(connection: sa.Connection, job: str) -> list[str]:
+    """Inspections that use a job."""
+    return list(connection.execute(sa.select(job_uses.c.inspection).where(job_uses.c.job == job)).scalars())
+
+
+def spec(connection: sa.Connection, job: str) -> Job | None:
+    """What a job executes."""
+    return load(Job, connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == job)).scalar())
+
+
+def of_inspection(connection: sa.Connection, ids: Sequence[str], *, with_results: bool) -> dict[str, list[JobRecord]]:
+    """The jobs of each inspection, in the order in which they were made."""
+    columns: list[Any] = [
+        job_uses.c.inspection, job_uses.c.role, jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.attempts, jobs.c.attempt, jobs.c.node,
+        jobs.c.failure, attempts.c.started_at, attempts.c.ended_at,
+    ]  # fmt: skip
+    if with_results:
+        columns.append(attempts.c.result)
+    rows = connection.execute(
+        sa.select(*columns)
+        .join(jobs, jobs.c.id == job_uses.c.job)
+        .outerjoin(attempts, attempts.c.name == jobs.c.attempt)
+        .where(job_uses.c.inspection.in_(ids))
+        .order_by(jobs.c.seq)
+    )
+    found: dict[str, list[JobRecord]] = {id_: [] for id_ in ids}
+    for row in rows:
+        found[row.inspection].append(
+            JobRecord(
+                id=row.id,
+                kind=row.kind,
+                role=row.role,
+                state=row.state,
+                attempts=row.attempts,
+                attempt=row.attempt,
+                node=row.node,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+                result=load_json(row.result) if with_results else None,
+                failure=load(Failure, row.failure),
+            )
+        )
+    return found

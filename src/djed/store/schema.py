@@ -1,0 +1,166 @@
+"""The tables. Times are Unix seconds; JSON is text in canonical codec form (:mod:`djed.model.codec`).
+
+``due`` is ``NULL`` (parked), ``0`` (now) or a time (not before); never "now" by the clock, so that a clock that jumps parks nothing.
+A record in work has an ``owner`` (worker), ``lease_until`` and a ``token`` that grows with each claim: a late writer is refused by it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text, text
+
+__all__ = ["artifacts", "attempts", "events", "inspections", "job_uses", "jobs", "locks", "metadata", "observations"]
+
+metadata = MetaData()
+
+inspections = Table(
+    "inspections",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("lead", Integer, nullable=False, server_default="0"),  # seq of the first of its group
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False),
+    Column("outcome", Text),
+    Column("request", Text, nullable=False),
+    Column("request_digest", Text, nullable=False),
+    Column("plan", Text),
+    Column("lock", Text),
+    Column("artifact", Text),
+    Column("failure", Text),
+    Column("statistics", Text),
+    Column("refusals", Text),
+    Column("reused", Text),
+    Column("node", Text),
+    Column("metric", Text),
+    Column("repeats", Integer, nullable=False, server_default="0"),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
+    Column("due", Float),
+    Column("wakes", Integer, nullable=False, server_default="0"),
+    Column("owner", Text),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("token", Integer, nullable=False, server_default="0"),
+)
+Index(
+    "inspections_due",
+    inspections.c.priority.desc(),
+    inspections.c.lead,
+    inspections.c.seq,
+    sqlite_where=inspections.c.due.is_not(None),
+    postgresql_where=inspections.c.due.is_not(None),
+)
+Index("inspections_digest", inspections.c.request_digest)
+Index("inspections_name", inspections.c.name)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text),  # digest of what it makes: single flight among the unfinished
+    Column("serial", Text),  # of the jobs that share it one runs at a time
+    Column("lead", Integer, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("turn", Integer, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("node", Text),
+    Column("cpus", Text),  # granted to the current attempt
+    Column("memory", Integer),
+    Column("attempt", Text),  # name of the current or the accepted attempt
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failure", Text),
+    Column("created_at", Float, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
+    Column("owner", Text),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("token", Integer, nullable=False, server_default="0"),
+)
+Index(
+    "jobs_unfinished",
+    jobs.c.state,
+    jobs.c.priority.desc(),
+    jobs.c.lead,
+    jobs.c.turn,
+    jobs.c.seq,
+    sqlite_where=jobs.c.state.in_(("queued", "active")),
+    postgresql_where=jobs.c.state.in_(("queued", "active")),
+)
+Index(
+    "jobs_single_flight",
+    jobs.c.key,
+    unique=True,
+    sqlite_where=jobs.c.state.in_(("queued", "active")),
+    postgresql_where=jobs.c.state.in_(("queued", "active")),
+)
+
+job_uses = Table(
+    "job_uses",
+    metadata,
+    Column("inspection", Text, ForeignKey("inspections.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("job", Text, ForeignKey("jobs.id"), nullable=False),
+)
+Index("job_uses_job", job_uses.c.job)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("job", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("cpus", Text),
+    Column("state", Text, nullable=False),  # started | accepted | lost | refused
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("result", Text),
+)
+Index("attempts_job", attempts.c.job)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float, nullable=False),
+)
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("inspection", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+Index("observations_inspection", observations.c.inspection)
+Index("observations_kind", observations.c.kind)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("inspection", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+Index("events_inspection", events.c.inspection, events.c.seq)
