@@ -56,8 +56,8 @@ def microarchitecture(
 ) -> tuple[str | None, tuple[str, ...]]:
     """Archspec's name of a processor and the names of all microarchitectures whose code runs on it, its own first.
 
-    By archspec's own rules, which it applies to the running machine alone: the best generic level comes first and only its descendants
-    compete for the name. ``part`` is the ARM part number, ``brand`` tells the generation of a POWER. A family that archspec does not know gives
+    By the rules that archspec applies to the running machine alone: the best generic level comes first and only its descendants
+    compete for the name. ``part`` is the ARM part number, ``brand`` tells the generation of a POWER. An unknown family gives
     ``(None, ())``.
     """
     from archspec.cpu import TARGETS

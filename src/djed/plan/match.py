@@ -1,0 +1,138 @@
+"""Which nodes a job may use, and why not the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from djed.errors import RequestError
+from djed.model.hardware import Node
+from djed.model.request import HardwareRequirement, Resources
+from djed.plan.check import check_requirement, check_resources
+from djed.plan.fields import Line, compare
+from djed.plan.resources import fits_resources
+
+__all__ = ["Match", "match"]
+
+_Options = Sequence[HardwareRequirement]
+_INSIDE = re.compile(r"\.(any_of|ordered)\[\d")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """The nodes that fit and the account of all."""
+
+    fits: tuple[Node, ...]
+    """In the order given, which is that of preference."""
+    table: tuple[Mapping[str, Any], ...]
+    """Per node ``{"node", "fits", "lines": [{"path", "asked", "has", "ok"}]}``; JSON."""
+
+    @property
+    def reason(self) -> str:
+        """Why nothing fits, as a sentence: the first failing line of each node."""
+        if not self.table:
+            return "There is no node to choose from."
+        failing = [
+            f"{row['node']} has {line['has']} where {line['path']} asks for {line['asked']}"
+            for row in self.table
+            if not row["fits"]
+            for line in _decisive(row["lines"])[:1]
+        ]
+        return f"No node fits: {'; '.join(failing)}."
+
+
+def match(
+    requirement: HardwareRequirement,
+    nodes: Sequence[Node],
+    *,
+    resources: Resources | None = None,
+    section: Literal["build", "run"] = "run",
+) -> Match:
+    """Match a requirement, and the resources that a job wants, with nodes; ``section`` is where in the request they stand.
+
+    Raises ``RequestError`` with all faults where the requirement cannot be read.
+    """
+    wanted = resources or Resources()
+    faults = check_requirement(requirement, f"{section}.hardware") + check_resources(
+        wanted, f"{section}.resources"
+    )
+    if faults:
+        raise RequestError(f"{faults[0].path}: {faults[0].message}.", faults=faults, hint=faults[0].hint)
+    account = _Account(nodes)
+    able = frozenset(
+        node.id for node in nodes if account.add(node, fits_resources(wanted, node, f"{section}.resources"))
+    )
+    met = able & account.meeting(requirement, able, f"{section}.hardware")
+    return Match(
+        fits=tuple(node for node in nodes if node.id in met),
+        table=tuple(
+            {
+                "node": node.id,
+                "fits": node.id in met,
+                "lines": [asdict(line) for line in account.lines[node.id]],
+            }
+            for node in nodes
+        ),
+    )
+
+
+class _Account:
+    """Goes through a requirement for all nodes at once and keeps every line. Sets hold ids of nodes."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
+        self.lines: dict[str, list[Line]] = {node.id: [] for node in nodes}
+
+    def add(self, node: Node, lines: Sequence[Line]) -> bool:
+        """Keep the lines; whether all of them hold."""
+        self.lines[node.id] += lines
+        return all(line.ok for line in lines)
+
+    def meeting(self, requirement: HardwareRequirement, alive: frozenset[str], path: str) -> frozenset[str]:
+        """Nodes that meet a requirement. ``alive`` are those that meet all that surrounds it: only they decide on ``ordered``."""
+        met = frozenset(node.id for node in self.nodes if self.add(node, compare(requirement, node, path)))
+        if requirement.any_of:
+            met &= self._any_of(requirement.any_of, alive & met, f"{path}.any_of")
+        if requirement.ordered:
+            met &= self._first_of(requirement.ordered, alive & met, f"{path}.ordered")
+        return met
+
+    def _any_of(self, options: _Options, alive: frozenset[str], path: str) -> frozenset[str]:
+        meeting = self._each(options, alive, path)
+        asked = f"any of {len(options)}"
+        for node in self.nodes:
+            has = _indexes(node, meeting)
+            self.add(node, [Line(path=path, asked=asked, has=has or "none of them", ok=bool(has))])
+        return frozenset().union(*meeting)
+
+    def _first_of(self, options: _Options, alive: frozenset[str], path: str) -> frozenset[str]:
+        meeting = self._each(options, alive, path)
+        # Where no node is left anyway, the account still says which one would have decided.
+        first = _first(met & alive for met in meeting)
+        first = _first(meeting) if first is None else first
+        chosen = frozenset() if first is None else meeting[first]
+        asked = f"the first of {len(options)} that some node meets" + (
+            "" if first is None else f": [{first}]"
+        )
+        for node in self.nodes:
+            has = _indexes(node, meeting) or "none of them"
+            self.add(node, [Line(path=path, asked=asked, has=has, ok=node.id in chosen)])
+        return chosen
+
+    def _each(self, options: _Options, alive: frozenset[str], path: str) -> list[frozenset[str]]:
+        return [self.meeting(option, alive, f"{path}[{index}]") for index, option in enumerate(options)]
+
+
+def _first(sets: Iterable[frozenset[str]]) -> int | None:
+    return next((index for index, met in enumerate(sets) if met), None)
+
+
+def _indexes(node: Node, meeting: Sequence[frozenset[str]]) -> str:
+    return ", ".join(f"[{index}]" for index, met in enumerate(meeting) if node.id in met)
+
+
+def _decisive(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Lines that failed and had to hold: what stands inside an alternative may fail."""
+    return [line for line in lines if not line["ok"] and not _INSIDE.search(line["path"])]
