@@ -58,6 +58,10 @@ class Console:
         """A JSON value as data; ASCII, so that nothing in it reaches a terminal unescaped."""
         sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
+    def text(self, text: str) -> None:
+        """A document for other programs, as it is; on a terminal neutralised line by line."""
+        sys.stdout.write("".join(neutralise(line) + "\n" for line in text.splitlines()) if self.shows else text)
+
     def raw(self, data: bytes) -> None:
         """Bytes as they are."""
         sys.stdout.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from djed.cli.console import Console
-    from djed.model.inspection import Inspection
+    from djed.cli.render.text import Line
+    from djed.cli.tail import Tail
+    from djed.model.inspection import Event, Inspection
     from djed.service import Engine
 
-__all__ = ["INTERRUPTED", "Interrupts", "exit_code", "follow", "leave"]
+__all__ = ["INTERRUPTED", "Interrupts", "Watch", "exit_code", "follow", "stream"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it (128 + SIGINT)."""
@@ -60,28 +62,65 @@ class Interrupts:
 
 def follow(engine: Engine, inspections: Sequence[Inspection], console: Console) -> bool:
     """Show progress until all are final. ``False``: the user left before that, and the jobs go on."""
-    ids = [inspection.id for inspection in inspections]
     progress = Progress({inspection.id: inspection for inspection in inspections})
-    interrupts, cancelled = Interrupts(), False
-    with interrupts.caught(), engine.working(), views.choose(console, progress, engine.log) as view:
-        warned = False
-        for event in engine.follow(ids):
+    with views.choose(console, progress, engine.log) as view:
+        watch = Watch(engine, [inspection.id for inspection in inspections], lambda line: view.say([line]))
+        for event in watch.events():
             if event is not None:
                 view.say(progress.lines(event))
-            if interrupts.count and not warned:
-                warned = True
-                view.say([(warn("Cancelling"), ". Press Ctrl-C again to leave it running instead.")])
-            if interrupts.count > 1:
-                break
-            if interrupts.due and not cancelled:
-                cancelled = True
-                _cancel(engine, ids)
-            if event is None:
-                view.tick()
-        else:
+            view.tick()
+    return watch.ended(console)
+
+
+def stream(engine: Engine, inspection: Inspection, tail: Tail, console: Console) -> bool:
+    """Show the logs until it is final. ``False``: the user left before that, and the job goes on."""
+    watch = Watch(engine, [inspection.id], lambda line: console.note(*line))
+    for _ in watch.events():
+        tail.print(inspection.id)
+    tail.print(inspection.id, final=True)
+    return watch.ended(console)
+
+
+class Watch:
+    """Events until all are final or the user leaves; the first Ctrl-C cancels, a second one leaves."""
+
+    def __init__(self, engine: Engine, ids: Sequence[str], say: Callable[[Line], None]) -> None:
+        self._engine = engine
+        self._ids = ids
+        self._say = say
+        self._left = False
+        self._warned = False
+        self._cancelled = False
+
+    def events(self) -> Iterator[Event | None]:
+        """The events as they come, ``None`` now and then between them; a worker is at work meanwhile."""
+        interrupts = Interrupts()
+        with interrupts.caught(), self._engine.working():
+            for event in self._engine.follow(self._ids):
+                yield event
+                if interrupts.count > 1:
+                    self._left = True
+                    return
+                self._react(interrupts)
+
+    def ended(self, console: Console) -> bool:
+        """Whether all are final; if not, says how to come back."""
+        if not self._left:
             return True
-    leave(console, ids, cancelled=cancelled)
-    return False
+        console.err(
+            warn("Left"), ": it is still being cancelled." if self._cancelled else ": the job runs on."
+        )
+        for reference in self._ids:
+            console.err("  Come back with ", bold(f"djed logs -f {reference}"))
+        return False
+
+    def _react(self, interrupts: Interrupts) -> None:
+        if interrupts.count and not self._warned:
+            self._warned = True
+            self._say((warn("Cancelling"), "; press Ctrl-C again to leave it running instead"))
+        if interrupts.due and not self._cancelled:
+            self._cancelled = True
+            _cancel(self._engine, self._ids)
 
 
 def _cancel(engine: Engine, ids: Sequence[str]) -> None:
@@ -89,13 +128,6 @@ def _cancel(engine: Engine, ids: Sequence[str]) -> None:
         # One that ended meanwhile is not in the way of the others.
         with suppress(ConflictError):
             engine.cancel(reference)
-
-
-def leave(console: Console, ids: Sequence[str], *, cancelled: bool = False) -> None:
-    """Say what goes on and how to come back."""
-    console.err(warn("Left"), ": still being cancelled." if cancelled else ": the job runs on.")
-    for reference in ids:
-        console.err("  Come back with ", bold(f"djed logs -f {reference}"))
 
 
 def exit_code(inspections: Sequence[Inspection]) -> int:

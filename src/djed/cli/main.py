@@ -37,6 +37,7 @@ COMMANDS = {
     "config": "config:show_config",
 }
 
+
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code (docs/reference/cli.md). A ``DjedError`` is shown as a sentence, anything else crashes."""
     mine, theirs = _split(arguments)
@@ -83,11 +84,16 @@ def build(theirs: tuple[str, ...] = ()) -> App:
 
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        data: Annotated[str | None, Parameter(name="--data", metavar="DIR", help="Folder of the store.")] = None,
-        settings: Annotated[
-            list[str] | None, Parameter(name="--set", metavar="NAME=VALUE", help="A setting; may be repeated.")
+        data: Annotated[
+            str | None, Parameter(name="--data", metavar="DIR", help="Folder of the store.")
         ] = None,
-        color: Annotated[Color, Parameter(name="--color", help="When to colour; `auto` honours NO_COLOR.")] = "auto",
+        settings: Annotated[
+            list[str] | None,
+            Parameter(name="--set", metavar="NAME=VALUE", help="A setting; may be repeated."),
+        ] = None,
+        color: Annotated[
+            Color, Parameter(name="--color", help="When to colour; `auto` honours NO_COLOR.")
+        ] = "auto",
         quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], help="Only data and errors.")] = False,
     ) -> int:
         command, bound, injected = app.parse_args(tokens, exit_on_error=False, print_error=False)
@@ -117,7 +123,9 @@ def _overrides(data: str | None, settings: Sequence[str]) -> dict[str, str]:
     for text in settings:
         name, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--set {text!r} has no value.", hint="Write --set name=value; `djed config` lists the names.")
+            raise ConfigError(
+                f"--set {text!r} has no value.", hint="Write --set name=value; `djed config` lists the names."
+            )
         values[name] = value
     return values if data is None else {**values, "data": data}
 

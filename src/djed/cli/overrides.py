@@ -49,9 +49,14 @@ def apply(request: Request, overrides: Overrides) -> Request:
     """The request with the overrides. Raises ``RequestError`` where they do not fit it."""
     environment = request.environment
     if overrides.packages and environment.lock is not None:
-        raise RequestError("--with cannot add to a complete lock.", hint="Add the package to the lock file, or leave the lock out.")
+        raise RequestError(
+            "--with cannot add to a complete lock.",
+            hint="Add the package to the lock file, or leave the lock out.",
+        )
     environment = replace(
-        environment, python=overrides.python or environment.python, packages=environment.packages + overrides.packages
+        environment,
+        python=overrides.python or environment.python,
+        packages=environment.packages + overrides.packages,
     )
     return replace(
         request,

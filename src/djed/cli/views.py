@@ -89,7 +89,9 @@ class LiveView:
         self._progress = progress
         self._tails = _Tails(read)
         self._terminal = rich.console.Console(stderr=True, no_color=not console.colored, highlight=False)
-        self._live = rich.live.Live(console=self._terminal, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live = rich.live.Live(
+            console=self._terminal, auto_refresh=False, transient=True, vertical_overflow="crop"
+        )
 
     def __enter__(self) -> View:
         """Take over the lower end of the terminal."""

@@ -1,5 +1,7 @@
 """``djed config``: every setting in force."""
 
+from typing import Any
+
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.table import Column, table
 from djed.cli.render.text import bold, dim
@@ -21,13 +23,18 @@ def show_config(*, json: Json = False, context: Injected) -> None:
         Column(title="VARIABLE"),
     ]
     cells = [
-        (row["name"], _text(row["value"]), dim("default") if row["source"] == "default" else bold(row["source"]), row["variable"])
+        (
+            row["name"],
+            _text(row["value"]),
+            dim("default") if row["source"] == "default" else bold(row["source"]),
+            row["variable"],
+        )
         for row in rows
     ]
     context.console.lines(table(columns, cells, width=context.console.width))
 
 
-def _rows(config: Config) -> list[dict[str, object]]:
+def _rows(config: Config) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
@@ -41,13 +48,13 @@ def _rows(config: Config) -> list[dict[str, object]]:
     ]
 
 
-def _value(value: object) -> object:
+def _value(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value)) or "-"
     return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -22,17 +22,33 @@ _Reuse = Literal["nothing", "artifact", "result"]
 
 def inspect(
     *files: Annotated[
-        Path, Parameter(name="FILE", help="Request files (.yaml, .json, .toml), or scripts. Several are measured interleaved.")
+        Path,
+        Parameter(
+            name="FILE",
+            help="Request files (.yaml, .json, .toml), or scripts. Several are measured interleaved.",
+        ),
     ],
     repeat: Annotated[int | None, Parameter(metavar="N", help="Measured runs.")] = None,
     python: Annotated[str | None, Parameter(metavar="X", help="Python version or specifier.")] = None,
-    packages: Annotated[list[str] | None, Parameter(name="--with", metavar="PKG", help="A further package; may be repeated.")] = None,
+    packages: Annotated[
+        list[str] | None, Parameter(name="--with", metavar="PKG", help="A further package; may be repeated.")
+    ] = None,
     sandbox: Annotated[_Level | None, Parameter(help="The weakest sandbox that is acceptable.")] = None,
     reuse: Annotated[_Reuse | None, Parameter(help="What may be taken from earlier inspections.")] = None,
-    fresh: Annotated[bool, Parameter(help="Lock again, even if the same question was answered a moment ago.")] = False,
-    target: Annotated[list[str] | None, Parameter(metavar="NAME", help="Where to run; may be repeated, in order of preference.")] = None,
+    fresh: Annotated[
+        bool, Parameter(help="Lock again, even if the same question was answered a moment ago.")
+    ] = False,
+    target: Annotated[
+        list[str] | None,
+        Parameter(metavar="NAME", help="Where to run; may be repeated, in order of preference."),
+    ] = None,
     name: Annotated[str | None, Parameter(metavar="NAME", help="Name of the inspection.")] = None,
-    detach: Annotated[bool, Parameter(name=["--detach", "-d"], help="Only submit and print the id; work goes on when a worker runs.")] = False,
+    detach: Annotated[
+        bool,
+        Parameter(
+            name=["--detach", "-d"], help="Only submit and print the id; work goes on when a worker runs."
+        ),
+    ] = False,
     json: Json = False,
     context: Injected,
 ) -> int:
@@ -41,18 +57,30 @@ def inspect(
     What stands behind `--` are arguments of the script. Ctrl-C cancels; a second one leaves the job running.
     """
     if not files:
-        raise RequestError("There is nothing to inspect.", hint="Name a request file or a script: djed inspect script.py")
+        raise RequestError(
+            "There is nothing to inspect.", hint="Name a request file or a script: djed inspect script.py"
+        )
     overrides = Overrides(
-        name=name, repeat=repeat, python=python, packages=tuple(packages or ()), sandbox=sandbox, reuse=reuse, targets=tuple(target or ())
+        name=name,
+        repeat=repeat,
+        python=python,
+        packages=tuple(packages or ()),
+        sandbox=sandbox,
+        reuse=reuse,
+        targets=tuple(target or ()),
     )
     submissions: list[Submission] = [submission(path, overrides, context) for path in files]
     with context.engine() as engine:
         inspections = engine.submit(submissions, fresh=fresh)
         if detach:
             for item in inspections:
-                context.console.note("Submitted ", bold(item.name), f"; come back with djed logs -f {item.id}")
+                context.console.note(
+                    "Submitted ", bold(item.name), f"; come back with djed logs -f {item.id}"
+                )
             if json:
-                context.console.json([{"id": item.id, "name": item.name, "state": item.state} for item in inspections])
+                context.console.json(
+                    [{"id": item.id, "name": item.name, "state": item.state} for item in inspections]
+                )
             else:
                 context.console.lines([(item.id,) for item in inspections])
             return 0

@@ -21,7 +21,9 @@ _State = Literal["queued", "locking", "building", "running", "done", "refused", 
 
 def list_inspections(
     *,
-    state: Annotated[list[_State] | None, Parameter(help="Only those in this state; may be repeated.")] = None,
+    state: Annotated[
+        list[_State] | None, Parameter(help="Only those in this state; may be repeated.")
+    ] = None,
     name: Annotated[str | None, Parameter(help="Only those of this name.")] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 50,
     json: Json = False,

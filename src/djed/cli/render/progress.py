@@ -91,7 +91,12 @@ class Progress:
         note = str(event.data.get("detail") or "") if waiting else ""
         prefix = f"{self.inspections[event.inspection].name}: " if track.prefix else ""
         self.steps[job] = Step(
-            job=job, inspection=event.inspection, title=prefix + title, since=event.at, waiting=waiting, note=note
+            job=job,
+            inspection=event.inspection,
+            title=prefix + title,
+            since=event.at,
+            waiting=waiting,
+            note=note,
         )
 
 

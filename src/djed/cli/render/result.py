@@ -18,14 +18,26 @@ __all__ = ["failure_lines", "metrics", "place", "refusal", "result_block", "verd
 
 def result_block(inspection: Inspection, jobs: Sequence[JobRecord], *, width: int | None) -> list[Line]:
     """What a user wants to read at the end of a successful inspection."""
-    head: Line = (bold(inspection.name), " ", standing(inspection.state, inspection.outcome), "  ", dim(inspection.id))
+    head: Line = (
+        bold(inspection.name),
+        " ",
+        standing(inspection.state, inspection.outcome),
+        "  ",
+        dim(inspection.id),
+    )
     lines = [head]
     if inspection.reused:
         lines.append(("  answered by ", bold(inspection.reused), dim(" (reuse: result)")))
     if inspection.statistics:
-        lines += [indent(line) for line in metrics(inspection.statistics, width=None if width is None else width - 2)]
+        lines += [
+            indent(line)
+            for line in metrics(inspection.statistics, width=None if width is None else width - 2)
+        ]
         lines += [indent(line) for line in verdicts(inspection.statistics)]
-    return lines + [indent((dim(line),)) for line in place(inspection, jobs)]
+    where = place(inspection, jobs)
+    hardware = [text for name, text in where if name == "node"]
+    fence = " · ".join(f"{name} {text}" for name, text in where if name != "node")
+    return lines + [indent((dim(text),)) for text in (*hardware, fence) if text]
 
 
 def metrics(statistics: Sequence[Statistics], *, width: int | None) -> list[Line]:
@@ -43,7 +55,7 @@ def metrics(statistics: Sequence[Statistics], *, width: int | None) -> list[Line
 
 def _metric(item: Statistics) -> list[Part]:
     single = len(item.values) < 2
-    spread: Part = percent(item.spread)
+    spread = percent(item.spread)
     return [
         item.metric,
         bold(amount(item.median, item.unit)),
@@ -58,24 +70,29 @@ def verdicts(statistics: Sequence[Statistics]) -> list[Line]:
     """A sentence on what the numbers are good for."""
     noisy = [item for item in statistics if item.verdict == "noisy"]
     if noisy:
-        return [(warn("Too noisy to rank"), f": {item.metric}: {item.reason or 'the runs differ too much'}") for item in noisy]
+        return [
+            (warn("Too noisy to rank"), f": {item.metric}: {item.reason or 'the runs differ too much'}")
+            for item in noisy
+        ]
     if any(item.verdict == "single" for item in statistics):
         return [(warn("Single run"), ": it says nothing about spread; measure more with --repeat 5")]
     runs = max(len(item.values) for item in statistics)
     return [(good("Measured"), f": {count(runs, 'run')}, steady enough to compare")]
 
 
-def place(inspection: Inspection, jobs: Sequence[JobRecord]) -> list[str]:
-    """Where it ran, on what, and how well it was fenced in."""
+def place(inspection: Inspection, jobs: Sequence[JobRecord]) -> list[tuple[str, str]]:
+    """Where it ran, on what, and how well it was fenced in, each with its name."""
     last = next((job for job in reversed(jobs) if job.result), None)
     report: Mapping[str, Any] = (last.result if last else None) or {}
-    node = (last.node if last else None) or (inspection.plan.run_node if inspection.plan else None)
-    lines = [" · ".join(filter(None, [f"node {node}" if node else "", *_hardware(report)]))]
-    python = inspection.plan.python_version if inspection.plan else None
+    node = last.node if last else None
     sandbox, tool = report.get("sandbox"), report.get("sandbox_tool")
-    fence = f"sandbox {sandbox}" + (f" ({tool})" if tool else "") if sandbox else ""
-    lines.append(" · ".join(filter(None, [fence, f"Python {python}" if python else ""])))
-    return [line for line in lines if line]
+    python = inspection.plan.python_version if inspection.plan else None
+    fields = [
+        ("node", " · ".join(filter(None, [node or "", *_hardware(report)]))),
+        ("sandbox", f"{sandbox}{f' ({tool})' if tool else ''}" if sandbox else ""),
+        ("python", python or ""),
+    ]
+    return [(name, text) for name, text in fields if text]
 
 
 def _hardware(report: Mapping[str, Any]) -> list[str]:
@@ -104,7 +121,11 @@ def _step(inspection: Inspection, job: JobRecord) -> Line:
     where = f" on {job.node}" if job.node else ""
     seconds = f" after {format_duration(float(report['duration']))}" if report.get("duration") else ""
     code = f", exit code {report['exit_code']}" if report.get("exit_code") else ""
-    return (bad("✗ "), bold(role_title(job.role, subject(inspection.request))), f" failed{where}{seconds}{code}")
+    return (
+        bad("✗ "),
+        bold(role_title(job.role, subject(inspection.request))),
+        f" failed{where}{seconds}{code}",
+    )
 
 
 def _failure(failure: Failure) -> list[Line]:
@@ -127,6 +148,14 @@ def refusal(inspection: Inspection, *, width: int | None) -> list[Line]:
     for item in inspection.refusals:
         fits = bool(item.get("fits"))
         asked, found = str(item.get("asked", "")), str(item.get("found", ""))
-        rows.append([str(item.get("node", "")), str(item.get("line", "")), asked, found, good("ok") if fits else bad("no")])
+        rows.append(
+            [
+                str(item.get("node", "")),
+                str(item.get("line", "")),
+                asked,
+                found,
+                good("ok") if fits else bad("no"),
+            ]
+        )
     lines = table(columns, rows, width=width) if rows else []
     return lines + (_failure(inspection.failure) if inspection.failure else [(bad("error"), ": refused")])

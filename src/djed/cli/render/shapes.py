@@ -7,9 +7,9 @@ from typing import Any
 
 from djed.model.codec import encode
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord
-from djed.model.summary import Summary
+from djed.model.summary import StoredObservation, Summary
 
-__all__ = ["inspection", "summary"]
+__all__ = ["inspection", "observation", "summary"]
 
 
 def summary(item: Summary) -> dict[str, Any]:
@@ -28,7 +28,9 @@ def summary(item: Summary) -> dict[str, Any]:
     }
 
 
-def inspection(item: Inspection, jobs: Sequence[JobRecord], events: Sequence[Event] | None = None) -> dict[str, Any]:
+def inspection(
+    item: Inspection, jobs: Sequence[JobRecord], events: Sequence[Event] | None = None
+) -> dict[str, Any]:
     """An inspection in full. Fields of the noun that hold their default are left out, except those a reader asks for first."""
     value: dict[str, Any] = {
         **encode(item),
@@ -43,3 +45,15 @@ def inspection(item: Inspection, jobs: Sequence[JobRecord], events: Sequence[Eve
     if events is not None:
         value["events"] = encode(events)
     return value
+
+
+def observation(item: StoredObservation) -> dict[str, Any]:
+    """A fact with its evidence."""
+    return {
+        "seq": item.seq,
+        "inspection": item.inspection,
+        "kind": item.kind,
+        "created_at": item.created_at,
+        "subject": encode(item.subject),
+        "value": encode(item.value),
+    }

@@ -23,10 +23,14 @@ class Column:
     """Columns that it keeps when the terminal is narrow; 0: it is never cut."""
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Part]], *, width: int | None = None) -> list[Line]:
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Part]], *, width: int | None = None
+) -> list[Line]:
     """The lines of a table with its head, cut to ``width`` where columns allow it; ``None``: nothing is cut."""
     texts = [[neutralise(plain(cell)) for cell in row] for row in rows]
-    widths = [max([len(column.title), *(cell_width(row[at]) for row in texts)]) for at, column in enumerate(columns)]
+    widths = [
+        max([len(column.title), *(cell_width(row[at]) for row in texts)]) for at, column in enumerate(columns)
+    ]
     if width is not None:
         _squeeze(columns, widths, width)
     head = tuple(dim(cell) for cell in _row(columns, widths, [column.title for column in columns]))

@@ -12,7 +12,14 @@ from djed.model.request import File, Request
 
 __all__ = ["age", "amount", "count", "moment", "percent", "standing", "subject"]
 
-_STYLES = {"succeeded": good, "failed": bad, "timed_out": bad, "out_of_memory": bad, "refused": bad, "cancelled": warn}
+_STYLES = {
+    "succeeded": good,
+    "failed": bad,
+    "timed_out": bad,
+    "out_of_memory": bad,
+    "refused": bad,
+    "cancelled": warn,
+}
 
 
 def standing(state: str, outcome: str | None) -> Part:
@@ -44,7 +51,9 @@ def age(then: float, now: float) -> str:
 
 def moment(at: float) -> str:
     """A moment in local time, with its offset."""
-    return datetime.datetime.fromtimestamp(at, tz=datetime.timezone.utc).astimezone().isoformat(" ", "seconds")
+    return (
+        datetime.datetime.fromtimestamp(at, tz=datetime.UTC).astimezone().isoformat(" ", "seconds")
+    )
 
 
 def amount(value: float, unit: str | None) -> str:

@@ -1,0 +1,68 @@
+"""``djed diff``: what differs between two inspections."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from djed.cli.parameters import Injected, Json
+from djed.cli.render.difference import Compared, difference, difference_lines, shape
+from djed.model.observation import Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from djed.service import Engine
+
+__all__ = ["diff"]
+
+
+def diff(
+    a: Annotated[str, Parameter(name="A", help="An inspection.")],
+    b: Annotated[str, Parameter(name="B", help="Another one.")],
+    /,
+    *,
+    json: Json = False,
+    context: Injected,
+) -> None:
+    """Show only what differs: request, packages, environment, hardware, and results with their interval."""
+    with context.engine() as engine:
+        first, second = engine.get(a), engine.get(b)
+        jobs = (engine.jobs(first.id), engine.jobs(second.id))
+        floor = _floor(engine)
+    found = difference(first, second, jobs, _compare(first.statistics, second.statistics, floor))
+    if json:
+        context.console.json(shape(first, second, found))
+    else:
+        context.console.lines(difference_lines(first, second, found))
+
+
+def _floor(engine: "Engine") -> float:
+    """The newest noise floor that was measured here, as a relative spread; 0 where none was."""
+    floors = [item for item in engine.observations() if item.kind == "noise_floor"]
+    return float(floors[-1].value.get("spread", 0.0)) if floors else 0.0
+
+
+def _compare(before: "Sequence[Statistics]", after: "Sequence[Statistics]", floor: float) -> list[Compared]:
+    from djed.observe.timing import compare
+
+    others = {item.metric: item for item in after}
+    compared = []
+    for item in before:
+        other = others.get(item.metric)
+        if other is None:
+            continue
+        result = compare(item, other, floor=floor)
+        compared.append(
+            Compared(
+                metric=item.metric,
+                unit=item.unit,
+                before=item.median,
+                after=other.median,
+                ratio=result.ratio,
+                low=result.low,
+                high=result.high,
+                verdict=result.verdict,
+                reason=result.reason,
+            )
+        )
+    return compared

@@ -1,0 +1,40 @@
+"""``djed hwinfo``: the nodes and their hardware."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from djed.cli.parameters import Injected, Json
+from djed.cli.render.hardware import node_lines
+from djed.cli.render.text import bold, dim
+from djed.cli.render.words import count, percent
+from djed.model.codec import encode
+
+__all__ = ["hwinfo"]
+
+
+def hwinfo(
+    *,
+    noise: Annotated[
+        bool, Parameter(help="Measure and keep the noise floor: how much identical runs differ here.")
+    ] = False,
+    json: Json = False,
+    context: Injected,
+) -> None:
+    """Show the hardware of every node, by the names that requirements use."""
+    console = context.console
+    with context.engine() as engine:
+        nodes = engine.nodes()
+        floor = None
+        if noise:
+            console.note(dim("Measuring identical runs …"))
+            floor = engine.noise()
+    if json:
+        value = {"nodes": encode(nodes)}
+        console.json({**value, "noise": encode(floor)} if noise else value)
+        return
+    for node in nodes:
+        console.lines(node_lines(node))
+    if floor is not None:
+        runs = count(len(floor.values), "identical run")
+        console.out(bold("noise floor"), f" {percent(floor.spread)} (interquartile range of {runs})")

@@ -1,0 +1,18 @@
+"""``djed show``: one inspection in full."""
+
+from djed.cli.parameters import Injected, Json, Reference
+from djed.cli.render import shapes
+from djed.cli.render.inspection import inspection_lines
+
+__all__ = ["show"]
+
+
+def show(reference: Reference, /, *, json: Json = False, context: Injected) -> None:
+    """Show an inspection: request, plan, stack, results, failure, timeline."""
+    with context.engine() as engine:
+        item = engine.get(reference)
+        jobs, events = engine.jobs(item.id), engine.events([item.id])
+    if json:
+        context.console.json(shapes.inspection(item, jobs, events))
+    else:
+        context.console.lines(inspection_lines(item, jobs, events, width=context.console.width))

@@ -1,0 +1,189 @@
+"""Only what differs between two inspections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from djed.cli.render.text import Line, Styled, bad, bold, dim, good, warn
+from djed.cli.render.words import amount
+from djed.model.codec import encode
+from djed.model.inspection import Inspection, JobRecord
+from djed.model.observation import Statistics
+
+__all__ = ["Change", "Compared", "Difference", "difference", "difference_lines", "shape"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One thing that differs; ``None``: it is not there."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """One metric of both."""
+
+    metric: str
+    unit: str | None
+    before: float
+    after: float
+    """Medians."""
+    ratio: float
+    """before / after: above 1 the second value is the smaller."""
+    low: float
+    high: float
+    """95 % interval of the ratio."""
+    verdict: str
+    reason: str | None = None
+    sentence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """All that differs, by section."""
+
+    request: tuple[Change, ...] = ()
+    packages: tuple[Change, ...] = ()
+    environment: tuple[Change, ...] = ()
+    hardware: tuple[Change, ...] = ()
+    outcome: tuple[Change, ...] = ()
+    results: tuple[Compared, ...] = ()
+
+
+def difference(
+    a: Inspection,
+    b: Inspection,
+    jobs: tuple[Sequence[JobRecord], Sequence[JobRecord]],
+    results: Sequence[Compared],
+) -> Difference:
+    """What differs between ``a`` and ``b``, whose ``jobs`` these are."""
+    reports = [_report(side) for side in jobs]
+    return Difference(
+        request=_changes(_request(a), _request(b)),
+        packages=_changes(a.lock.stack if a.lock else {}, b.lock.stack if b.lock else {}),
+        environment=_changes(_environment(a, reports[0]), _environment(b, reports[1])),
+        hardware=_changes(_hardware(jobs[0], reports[0]), _hardware(jobs[1], reports[1])),
+        outcome=_changes(_outcome(a), _outcome(b)),
+        results=tuple(results),
+    )
+
+
+def shape(a: Inspection, b: Inspection, found: Difference) -> dict[str, Any]:
+    """The JSON of a difference."""
+    return {"a": a.id, "b": b.id, **asdict(found)}
+
+
+def difference_lines(a: Inspection, b: Inspection, found: Difference) -> list[Line]:
+    """The difference for people."""
+    lines: list[Line] = [
+        (bad("- "), bold(a.name), dim(f"  {a.id}")),
+        (good("+ "), bold(b.name), dim(f"  {b.id}")),
+    ]
+    for title, changes in (
+        ("request", found.request),
+        ("packages", found.packages),
+        ("environment", found.environment),
+        ("hardware", found.hardware),
+        ("outcome", found.outcome),
+    ):
+        if changes:
+            lines += [(), (bold(title),), *(_change(change) for change in changes)]
+    if found.results:
+        lines += [(), (bold("results"),)]
+        for item in found.results:
+            lines += _compared(item)
+    if len(lines) == 2:
+        lines.append(("Nothing differs.",))
+    return lines
+
+
+def _change(change: Change) -> Line:
+    name = f"{change.name} "
+    if change.before is None:
+        return ("  ", good("+ "), name, _text(change.after))
+    if change.after is None:
+        return ("  ", bad("- "), name, _text(change.before))
+    return ("  ", warn("~ "), name, dim(_text(change.before)), " → ", _text(change.after))
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _compared(item: Compared) -> list[Line]:
+    sentence = Styled(item.sentence, "warn") if item.reason else bold(item.sentence)
+    values = f"{amount(item.before, item.unit)} → {amount(item.after, item.unit)}"
+    return [("  ", item.metric, " ", dim(values), "  ", sentence)]
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    names = [*before, *(name for name in after if name not in before)]
+    return tuple(
+        Change(name=name, before=before.get(name), after=after.get(name))
+        for name in sorted(names)
+        if before.get(name) != after.get(name)
+    )
+
+
+def _request(item: Inspection) -> dict[str, Any]:
+    # The lock is compared package by package instead.
+    request = replace(item.request, environment=replace(item.request.environment, lock=None))
+    return dict(_flat(encode(request), ""))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return found
+
+
+def _report(jobs: Sequence[JobRecord]) -> Mapping[str, Any]:
+    return next((job.result for job in reversed(jobs) if job.kind == "run" and job.result), {})
+
+
+def _environment(item: Inspection, report: Mapping[str, Any]) -> dict[str, Any]:
+    system = report.get("os_release") or {}
+    values = {
+        "python": item.lock.python if item.lock else None,
+        "platform": item.lock.platform if item.lock else None,
+        "artifact": item.artifact and item.artifact.removeprefix("sha256:")[:16],
+        "os": system.get("pretty_name"),
+        "sandbox": report.get("sandbox"),
+        "sandbox tool": report.get("sandbox_tool"),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _hardware(jobs: Sequence[JobRecord], report: Mapping[str, Any]) -> dict[str, Any]:
+    info = report.get("hwinfo") or {}
+    cpu, system = info.get("cpu_info") or {}, info.get("platform") or {}
+    flags = (info.get("cpu_features") or {}).get("flags")
+    values = {
+        "node": next((job.node for job in reversed(jobs) if job.kind == "run"), None),
+        "processor": cpu.get("brand_raw"),
+        "cpu family": cpu.get("family"),
+        "cpu model": cpu.get("model"),
+        "cpu stepping": cpu.get("stepping"),
+        "cpus": report.get("cpus") and len(report["cpus"]),
+        "machine": system.get("machine"),
+        "kernel": system.get("release"),
+        "memory": (info.get("memory") or {}).get("total"),
+        "cpu flags": " ".join(flags) if flags else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _outcome(item: Inspection) -> dict[str, Any]:
+    values = {"state": item.state, "outcome": item.outcome, "failure": item.failure and item.failure.kind}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def statistics_of(item: Inspection) -> dict[str, Statistics]:
+    """Statistics by metric."""
+    return {found.metric: found for found in item.statistics}

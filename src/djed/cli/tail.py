@@ -1,0 +1,57 @@
+"""The logs of running jobs, as they grow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from djed.cli.render.text import bold, dim, log_lines
+
+if TYPE_CHECKING:
+    from djed.cli.console import Console
+    from djed.service import Engine
+
+__all__ = ["Tail"]
+
+
+class Tail:
+    """Prints what is new in the logs of an inspection: raw where piped, neutralised line by line on a terminal."""
+
+    def __init__(self, engine: Engine, console: Console, streams: Sequence[str], role: str | None) -> None:
+        self._engine = engine
+        self._console = console
+        self._streams = streams
+        self._role = role
+        self._offsets: dict[tuple[str, str], int] = {}
+        self._rests: dict[tuple[str, str], bytes] = {}
+        self._last = ""
+
+    def print(self, inspection: str, *, final: bool = False) -> None:
+        """Print what came since the last call; ``final``: also a line without its end."""
+        for job in self._engine.jobs(inspection):
+            if self._role is not None and job.role != self._role:
+                continue
+            for stream in self._streams:
+                self._grow(job.id, job.role, stream, final=final)
+
+    def _grow(self, job: str, role: str, stream: str, *, final: bool) -> None:
+        key = (job, stream)
+        offset = self._offsets.get(key, 0)
+        new = self._engine.log(job, stream, offset)
+        self._offsets[key] = offset + len(new)
+        if not self._console.shows:
+            self._title(role, new)
+            self._console.raw(new)
+            return
+        # A line is shown when it is whole, so that no escape sequence or character is cut in two.
+        whole = self._rests.pop(key, b"") + new
+        if not final:
+            whole, end, self._rests[key] = whole.rpartition(b"\n")
+            whole += end
+        self._title(role, whole)
+        self._console.lines([(line,) for line in log_lines(whole.decode(errors="replace"))] if whole else [])
+
+    def _title(self, role: str, shown: bytes) -> None:
+        if shown and role != self._last:
+            self._console.note(dim("── "), bold(role))
+            self._last = role
