@@ -65,10 +65,9 @@ def compare(requirement: HardwareRequirement, node: Node, path: str) -> tuple[Li
     if requirement.gpu is not None:
         lines += _compare_gpus(requirement.gpu, node.hardware.gpus, f"{path}.gpu")
     for name, value in requirement.labels.items():
-        has = node.labels.get(name)
-        lines.append(
-            Line(path=f"{path}.labels.{name}", asked=value, has=has or "no such label", ok=has == value)
-        )
+        label = node.labels.get(name)
+        shown = "no such label" if label is None else label
+        lines.append(Line(path=f"{path}.labels.{name}", asked=value, has=shown, ok=label == value))
     return tuple(lines)
 
 
