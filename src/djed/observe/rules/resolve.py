@@ -12,7 +12,7 @@ from djed.observe.rules.derivation import Demand, Derivation
 
 __all__ = ["conflict", "no_python", "no_such_package", "no_such_version", "no_wheel", "python_incompatible"]
 
-_HINTED_TAGS = re.compile(r"hint: .{0,400}?wheels? .{0,200}?for `([^`]{1,200})`.{0,200}?: (.{1,400})")
+_HINTED_TAGS = re.compile(r"^hint: .{0,400}?[Ww]heels.{0,300}?(?:tags?|platforms?): (.{1,400})")
 _TAG = re.compile(r"`([^`]{1,80})`")
 _NO_BINARY = re.compile(r"Package `([^`]{1,200})` can't be installed because it (?:is marked as `--no-build`|doesn't have a source distribution or wheel)")
 _LOCK_PYTHON = re.compile(r"Python (\d[\w.]{0,30}), which is incompatible with .{0,120}?Python requirement: `([^`]{1,100})`")
@@ -194,7 +194,7 @@ def _wheel_failure(case: Case, requirement: str, trouble: str, shown: tuple[str,
     hints = [match for line in shown if (match := _HINTED_TAGS.search(line))]
     # A proof may name several kinds of unfit wheels; the hint about the same kind lists what there is.
     fitting = [match for match in hints if trouble.split(" tag")[0].rpartition(" ")[2] in match[0]] or hints
-    tags = tuple(tag for match in fitting[-1:] for tag in _TAG.findall(match[2]))
+    tags = tuple(tag for match in fitting[-1:] for tag in _TAG.findall(match[1]))
     kind = fitting[-1][0] if fitting else trouble
     what = "this Python" if "ABI" in kind else "this platform" if "platform" in kind else "this Python and platform"
     known = f"; there are wheels for {', '.join(tags[-6:])}" if tags else ""
