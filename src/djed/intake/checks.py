@@ -1,0 +1,275 @@
+"""What the type of a field cannot say: the whole of it, as two tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from djed.config import Config
+from djed.intake.addresses import check_download, check_index
+from djed.intake.faults import Faults, Place, WrongValueError, quote
+from djed.intake.shape import Check
+from djed.intake.specifications import (
+    check_normalised,
+    check_python,
+    check_requirement,
+    check_specifier,
+    check_version,
+    normalise,
+)
+from djed.intake.words import (
+    between,
+    check_date,
+    check_digest,
+    check_file_name,
+    check_kernel,
+    check_microarchitecture,
+    check_name,
+    check_os,
+    check_path,
+    check_text,
+    check_value,
+    check_variable,
+    check_word,
+)
+from djed.model.quantity import parse_duration, parse_range, parse_size
+from djed.model.request import Request
+
+__all__ = ["HASHES", "Complaints", "cross_check", "field_checks"]
+
+
+Complaints = Iterator[tuple[Place, WrongValueError]]
+"""What is wrong, each below the place of the check."""
+
+HASHES = {"sha256": 64, "sha384": 96, "sha512": 128}
+"""Hexadecimal digits by algorithm: those of which no two files with the same digest are known."""
+
+
+def field_checks(config: Config) -> Mapping[str, Check]:
+    """The check of each field, of its items, and of its keys and values."""
+    private = config.indexes_allow_private
+    check_sizes = partial(parse_range, unit=parse_size)
+    return {
+        "Request.name": check_name,
+        "Request.priority": between(-1000, 1000),
+        "Request.labels.keys": check_name,
+        "Request.labels.values": check_value,
+        "Environment.base": _check_base,
+        "Environment.python": check_python,
+        "Environment.packages[]": partial(check_requirement, allow_private=private),
+        "Environment.requirements": check_text,
+        "Environment.constraints[]": partial(check_requirement, allow_private=private),
+        "Environment.native[]": check_word,
+        "Environment.exclude_newer": check_date,
+        "Environment.platform": check_word,
+        "Environment.variables.keys": check_variable,
+        "Environment.variables.values": check_value,
+        "Index.name": check_name,
+        "Index.url": partial(check_index, allow_private=private),
+        "Index.packages[]": lambda text: check_normalised(normalise(text)),
+        "File.path": check_path,
+        "File.source": check_text,
+        "File.digest": check_digest,
+        "File.size": between(0, 2**50),
+        "Resources.cpu": _check_cpu,
+        "Resources.memory": _positive(parse_size),
+        "Resources.disk": _positive(parse_size),
+        "Resources.gpu": between(0, 1024),
+        "Resources.processes": between(1, 2**22),
+        "Gpu.model": check_text,
+        "Gpu.count": parse_range,
+        "Gpu.memory": check_sizes,
+        "HardwareRequirement.arch": check_word,
+        "HardwareRequirement.microarchitecture": check_microarchitecture,
+        "HardwareRequirement.cpu_vendor": check_text,
+        "HardwareRequirement.cpu_family": parse_range,
+        "HardwareRequirement.cpu_model": parse_range,
+        "HardwareRequirement.processor": check_text,
+        "HardwareRequirement.cpu_flags[]": check_word,
+        "HardwareRequirement.physical_cpus": parse_range,
+        "HardwareRequirement.cores": parse_range,
+        "HardwareRequirement.memory": check_sizes,
+        "HardwareRequirement.os": check_os,
+        "HardwareRequirement.kernel": check_kernel,
+        "HardwareRequirement.labels.keys": check_name,
+        "HardwareRequirement.labels.values": check_text,
+        "Build.timeout": _positive(parse_duration),
+        "Run.command[]": check_value,
+        "Run.arguments[]": check_value,
+        "Run.repeat": between(1, 1000),
+        "Run.warmup": between(0, 100),
+        "Run.timeout": _positive(parse_duration),
+        "Run.targets": _check_targets,
+        "Run.targets[]": check_name,
+        "Run.variables.keys": check_variable,
+        "Run.variables.values": check_value,
+        "Lock.python": check_version,
+        "Lock.requires_python": check_specifier,
+        "Lock.platform": check_word,
+        "Lock.base": check_digest,
+        "LockedPackage.name": check_normalised,
+        "LockedPackage.version": check_version,
+        "LockedPackage.index": check_name,
+        "LockedPackage.marker": _check_marker,
+        "LockedPackage.extras[]": lambda text: check_normalised(normalise(text)),
+        "LockedPackage.hashes[]": _check_hash,
+        "LockedFile.name": check_file_name,
+        "LockedFile.url": partial(check_download, allow_private=private),
+        "LockedFile.hashes.keys": check_word,
+        "LockedFile.hashes.values": check_word,
+        "LockedFile.size": between(0, 2**50),
+        "LockedFile.uploaded": check_text,
+    }
+
+
+def cross_check(request: Request, data: Mapping[str, Any], faults: Faults) -> None:
+    """What several fields must agree on. ``data`` is what was written, so that one fault does not look like two."""
+    environment: Place = ("environment",)
+    for place, complaints in (
+        (("run",), _script_or_command(data.get("run"))),
+        ((*environment, "native"), _native(request)),
+        ((*environment, "indexes"), _indexes(request)),
+        ((*environment, "files"), _files(request)),
+        ((*environment, "lock"), _lock(request)),
+    ):
+        if not faults.under(place) or place == ("run",):
+            for inner, error in complaints:
+                faults.add((*place, *inner), str(error), error.hint)
+
+
+def _script_or_command(run: Any) -> Complaints:
+    if not isinstance(run, Mapping):
+        return
+    script, command = run.get("script") is not None, bool(run.get("command"))
+    if script and command:
+        yield ("command",), WrongValueError("there is a script and a command", hint="Keep one of them.")
+    elif not script and not command:
+        yield (
+            (),
+            WrongValueError("there is neither a script nor a command", hint="Leave run out to build only."),
+        )
+    if command and run.get("arguments"):
+        yield (
+            ("arguments",),
+            WrongValueError("only a script takes arguments", hint="Append them to the command."),
+        )
+
+
+def _native(request: Request) -> Complaints:
+    if request.environment.native and request.environment.base == "host":
+        yield (
+            (),
+            WrongValueError(
+                "native packages cannot be added to the host, which other inspections share",
+                hint="Install them on the machine, or take packages that bring their own libraries.",
+            ),
+        )
+
+
+def _indexes(request: Request) -> Complaints:
+    names: set[str] = set()
+    owners: dict[str, str] = {}
+    default: str | None = None
+    for number, index in enumerate(request.environment.indexes):
+        if index.name in names:
+            yield (number, "name"), WrongValueError(f"the name {quote(index.name)} is there twice")
+        names.add(index.name)
+        if not index.packages and default is not None:
+            yield (
+                (number, "packages"),
+                WrongValueError(
+                    f"both {quote(default)} and {quote(index.name)} would replace the default index",
+                    hint="Indexes are never merged; say which packages come from this one.",
+                ),
+            )
+        default = default if index.packages else index.name
+        for package in map(normalise, index.packages):
+            if owners.setdefault(package, index.name) != index.name:
+                yield (
+                    (number, "packages"),
+                    WrongValueError(
+                        f"{quote(package)} comes from {quote(owners[package])} already; a package has one index"
+                    ),
+                )
+
+
+def _files(request: Request) -> Complaints:
+    seen: set[str] = set()
+    for number, file in enumerate(request.environment.files):
+        path = _clean(file.path)
+        if any(
+            path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/") for other in seen
+        ):
+            yield (number, "path"), WrongValueError(f"{quote(file.path)} is in the place of another file")
+        seen.add(path)
+    script = request.run.script if request.run else None
+    if script is not None and not isinstance(script, str) and _clean(script.path) in seen:
+        yield (), WrongValueError(f"the script has the path of a file, {quote(script.path)}")
+
+
+def _lock(request: Request) -> Complaints:
+    environment = request.environment
+    if environment.lock is None:
+        return
+    if environment.packages or environment.constraints:
+        yield (
+            (),
+            WrongValueError(
+                "there is a complete lock, and packages or constraints beside it",
+                hint="Keep the lock, or let Djed lock the packages.",
+            ),
+        )
+    names = [package.name for package in environment.lock.packages if package.marker is None]
+    for twice in sorted({name for name in names if names.count(name) > 1}):
+        yield ("packages",), WrongValueError(f"{quote(twice)} is locked twice")
+
+
+def _clean(path: str) -> str:
+    return "/".join(step for step in path.split("/") if step not in {"", "."})
+
+
+def _positive(read: Callable[[Any], float]) -> Check:
+    def check(value: Any) -> None:
+        if read(value) <= 0:
+            raise ValueError(f"{quote(value)} is not more than nothing")
+
+    return check
+
+
+def _check_cpu(value: Any) -> None:
+    if not parse_range(value).low and parse_range(value).high == 0:
+        raise ValueError(f"{quote(value)} is not more than nothing")
+
+
+def _check_base(text: str) -> None:
+    if text != "host":
+        raise WrongValueError(
+            f"{quote(text)} is not supported yet: only the host can be the base, no images",
+            hint="Write base: host.",
+        )
+
+
+def _check_targets(targets: tuple[str, ...]) -> None:
+    if not targets:
+        raise WrongValueError("there is no target", hint="Leave the key out for this machine.")
+    if len(set(targets)) < len(targets):
+        raise ValueError("a target is there twice")
+
+
+def _check_marker(text: str) -> None:
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        Marker(text[:2000])
+    except (InvalidMarker, RecursionError) as error:
+        raise WrongValueError(f"{quote(text)} is not an environment marker") from error
+
+
+def _check_hash(text: str) -> None:
+    algorithm, _, digest = text.partition(":")
+    length = HASHES.get(algorithm)
+    if length is None:
+        raise ValueError(f"{quote(text)} is not a hash: write {', '.join(HASHES)} and the digest")
+    if len(digest) != length or not set(digest) <= set("0123456789abcdef"):
+        raise ValueError(f"{quote(text)} is not a hash: {algorithm} has {length} hexadecimal digits")

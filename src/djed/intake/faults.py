@@ -1,0 +1,137 @@
+"""Everything that is wrong with a request, collected, each with its place and line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from djed.errors import Fault, RequestError
+
+__all__ = [
+    "DEPTH",
+    "Complain",
+    "Faults",
+    "Place",
+    "UnreadableError",
+    "WrongValueError",
+    "quote",
+    "render",
+    "stop",
+]
+
+Place = tuple[str | int, ...]
+"""Keys and positions from the top of a document down."""
+
+DEPTH = 64
+"""Deepest nesting of a document."""
+
+# A hostile document of a megabyte can be wrong in a hundred thousand places; nobody reads more than these.
+_MOST = 100
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class WrongValueError(ValueError):
+    """A value is wrong; the text is a sentence without its end."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UnreadableError(ValueError):
+    """A document has no value: its syntax is wrong. The text is a sentence without its end."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class Complain(Protocol):
+    """How a parser of a foreign format says what is wrong, and goes on."""
+
+    def __call__(self, message: str, *, line: int | None = None, hint: str | None = None) -> None:
+        """Take note of one fault at ``line`` of the file."""
+        ...
+
+
+class Faults:
+    """The faults of one request; ``lines`` is asked for the line of each place only once something is wrong."""
+
+    def __init__(self, name: str, lines: Callable[[], Mapping[Place, int]] = dict) -> None:
+        self._name = name
+        self._lines = lines
+        self.found: list[tuple[Place, str, str | None]] = []
+        """Place, message and hint of each."""
+
+    def add(self, place: Place, message: str, hint: str | None = None) -> None:
+        """Take note of one fault."""
+        if (place, message, hint) not in self.found and len(self.found) < _MOST:
+            self.found.append((place, message, hint))
+
+    def at(self, place: Place, file: str) -> Complain:
+        """A way to complain about ``file``, which the request names at ``place``."""
+
+        def complain(message: str, *, line: int | None = None, hint: str | None = None) -> None:
+            where = file if line is None else f"{file}:{line}"
+            self.add(place, f"{where}: {message}", hint)
+
+        return complain
+
+    def under(self, place: Place) -> bool:
+        """Whether something is wrong at ``place`` or below it."""
+        return any(found[: len(place)] == place for found, _, _ in self.found)
+
+    def raise_all(self) -> None:
+        """Raise ``RequestError`` with every fault in the order of the lines; return where there is none."""
+        if not self.found:
+            return
+        lines = self._lines()
+        faults = [
+            Fault(path=render(place), message=message, line=_line(place, lines), hint=hint)
+            for place, message, hint in self.found
+        ]
+        faults.sort(key=lambda fault: fault.line or 0)
+        first, others = faults[0], len(faults) - 1
+        where = f"{self._name}:{first.line}" if first.line else self._name
+        path = f"{first.path}: " if first.path else ""
+        more = f" (and {others} more)" if others else ""
+        raise RequestError(f"{where}: {path}{first.message}{more}.", faults=tuple(faults), hint=first.hint)
+
+
+def stop(name: str, message: str, *, line: int | None = None, hint: str | None = None) -> RequestError:
+    """The error of a file that cannot be read at all."""
+    where = name if line is None else f"{name}:{line}"
+    fault = Fault(path="", message=message, line=line, hint=hint)
+    return RequestError(f"{where}: {message}.", faults=(fault,), hint=hint)
+
+
+def render(place: Place) -> str:
+    """``run.resources.memory``, ``environment.packages[2]``, ``labels["a b"]``."""
+    text = ""
+    for step in place:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            text += f".{step}" if text else step
+        else:
+            text += f"[{quote(step)}]"
+    return text
+
+
+def quote(value: Any) -> str:
+    """A value as it would be written in a request: on one line, without control characters, shortened."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 80 else text[:76] + " …" + text[-1]
+
+
+def _line(place: Place, lines: Mapping[Place, int]) -> int | None:
+    """The line of ``place`` or of the nearest place around it."""
+    for length in range(len(place), 0, -1):
+        if place[:length] in lines:
+            return lines[place[:length]]
+    return None

@@ -1,0 +1,68 @@
+"""JSON to plain values, with lines on demand. Duplicate keys and numbers that JSON lacks are refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from djed.intake.faults import Place, UnreadableError, quote
+
+__all__ = ["parse"]
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
+
+
+def parse(text: str) -> tuple[Any, Callable[[], Mapping[Place, int]]]:
+    """The value of ``text`` and a function to find the lines of its places. Raises ``UnreadableError``, or ``RecursionError``."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise UnreadableError(f"this is not JSON: {error.msg}", line=error.lineno) from error
+    except UnreadableError:
+        raise
+    except ValueError as error:
+        raise UnreadableError("a number has too many digits") from error
+    return value, lambda: _lines(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UnreadableError(f"the key {quote(twice)} is there twice")
+    return found
+
+
+def _constant(word: str) -> NoReturn:
+    raise UnreadableError(f"{word} is not a number of JSON")
+
+
+def _lines(text: str) -> dict[Place, int]:
+    """Line of each key and item of valid JSON: one pass over its tokens."""
+    found: dict[Place, int] = {}
+    place: list[str | int] = []
+    kinds: list[str] = []
+    line, end, awaits_key = 1, 0, False
+    for token in _TOKEN.finditer(text):
+        line += text.count("\n", end, token.start())
+        end = token.start()
+        word = token[0]
+        if word in "{[":
+            kinds.append(word)
+            place.append(0)
+            awaits_key = word == "{"
+        elif word in "}]":
+            kinds.pop()
+            place.pop()
+        elif word == ",":
+            awaits_key = kinds[-1] == "{"
+            if not awaits_key:
+                place[-1] = int(place[-1]) + 1
+        elif awaits_key and word != ":":
+            place[-1], awaits_key = json.loads(word), False
+        if kinds and not awaits_key:
+            found.setdefault(tuple(place), line)
+    return found
