@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from djed.model.hardware import GpuDevice, Hardware, Node
 from djed.model.quantity import Range, format_size, parse_range, parse_size
@@ -36,9 +35,8 @@ _FLAGS = {
 _OS = re.compile(r"([a-z0-9][a-z0-9._-]*)\s*([<>=!~].*)?")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
-    """One line of a requirement against one node."""
+class Line(TypedDict):
+    """One line of a requirement against one node; JSON."""
 
     path: str
     """``run.hardware.memory``."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from djed.errors import RequestError
 from djed.model.hardware import Node
+from djed.model.quantity import format_size, parse_range, parse_size
 from djed.model.request import HardwareRequirement, Resources
 from djed.plan.check import check_requirement, check_resources
 from djed.plan.fields import Line, compare
-from djed.plan.resources import fits_resources
 
-__all__ = ["Match", "match"]
+__all__ = ["Match", "fits_resources", "match"]
 
 _Options = Sequence[HardwareRequirement]
 _INSIDE = re.compile(r"\.(any_of|ordered)\[\d")
@@ -48,34 +48,49 @@ def match(
     nodes: Sequence[Node],
     *,
     resources: Resources | None = None,
-    section: Literal["build", "run"] = "run",
+    path: str = "run.hardware",
 ) -> Match:
-    """Match a requirement, and the resources that a job wants, with nodes; ``section`` is where in the request they stand.
+    """Match a requirement, and the resources that a job wants, with nodes; ``path`` is where in the request it stands.
 
     Raises ``RequestError`` with all faults where the requirement cannot be read.
     """
-    wanted = resources or Resources()
-    faults = check_requirement(requirement, f"{section}.hardware") + check_resources(
-        wanted, f"{section}.resources"
-    )
+    wanted, beside = resources or Resources(), path.removesuffix("hardware") + "resources"
+    faults = check_requirement(requirement, path) + check_resources(wanted, beside)
     if faults:
         raise RequestError(f"{faults[0].path}: {faults[0].message}.", faults=faults, hint=faults[0].hint)
     account = _Account(nodes)
-    able = frozenset(
-        node.id for node in nodes if account.add(node, fits_resources(wanted, node, f"{section}.resources"))
-    )
-    met = able & account.meeting(requirement, able, f"{section}.hardware")
+    able = frozenset(node.id for node in nodes if account.add(node, fits_resources(wanted, node, beside)))
+    met = able & account.meeting(requirement, able, path)
     return Match(
         fits=tuple(node for node in nodes if node.id in met),
         table=tuple(
             {
                 "node": node.id,
                 "fits": node.id in met,
-                "lines": [asdict(line) for line in account.lines[node.id]],
+                "lines": [*account.lines[node.id]],
             }
             for node in nodes
         ),
     )
+
+
+def fits_resources(resources: Resources, node: Node, path: str = "run.resources") -> tuple[Line, ...]:
+    """A line for each resource that a node must have. Of a range of CPUs the lower bound counts; what is not known is not enough."""
+    hardware = node.hardware
+    lines = []
+    if resources.cpu is not None:
+        enough = parse_range(resources.cpu).low <= hardware.cores
+        lines.append(Line(path=f"{path}.cpu", asked=str(resources.cpu), has=str(hardware.cores), ok=enough))
+    if resources.memory is not None:
+        has = "unknown" if hardware.memory is None else format_size(hardware.memory)
+        enough = hardware.memory is not None and parse_size(resources.memory) <= hardware.memory
+        lines.append(Line(path=f"{path}.memory", asked=str(resources.memory), has=has, ok=enough))
+    if resources.gpu:
+        count = len(hardware.gpus)
+        lines.append(
+            Line(path=f"{path}.gpu", asked=str(resources.gpu), has=str(count), ok=resources.gpu <= count)
+        )
+    return tuple(lines)
 
 
 class _Account:
@@ -88,7 +103,7 @@ class _Account:
     def add(self, node: Node, lines: Sequence[Line]) -> bool:
         """Keep the lines; whether all of them hold."""
         self.lines[node.id] += lines
-        return all(line.ok for line in lines)
+        return all(line["ok"] for line in lines)
 
     def meeting(self, requirement: HardwareRequirement, alive: frozenset[str], path: str) -> frozenset[str]:
         """Nodes that meet a requirement. ``alive`` are those that meet all that surrounds it: only they decide on ``ordered``."""

@@ -5,30 +5,10 @@ from __future__ import annotations
 from djed.config import Config
 from djed.model.hardware import Node
 from djed.model.job import JobKind, Limits
-from djed.model.quantity import format_size, parse_duration, parse_range, parse_size
+from djed.model.quantity import parse_duration, parse_range, parse_size
 from djed.model.request import Resources
-from djed.plan.fields import Line
 
-__all__ = ["fits_resources", "limits"]
-
-
-def fits_resources(resources: Resources, node: Node, path: str = "run.resources") -> tuple[Line, ...]:
-    """A line for each resource that a node must have. Of a range of CPUs the lower bound counts; what is not known is not enough."""
-    hardware = node.hardware
-    lines = []
-    if resources.cpu is not None:
-        enough = parse_range(resources.cpu).low <= hardware.cores
-        lines.append(Line(path=f"{path}.cpu", asked=str(resources.cpu), has=str(hardware.cores), ok=enough))
-    if resources.memory is not None:
-        has = "unknown" if hardware.memory is None else format_size(hardware.memory)
-        enough = hardware.memory is not None and parse_size(resources.memory) <= hardware.memory
-        lines.append(Line(path=f"{path}.memory", asked=str(resources.memory), has=has, ok=enough))
-    if resources.gpu:
-        count = len(hardware.gpus)
-        lines.append(
-            Line(path=f"{path}.gpu", asked=str(resources.gpu), has=str(count), ok=resources.gpu <= count)
-        )
-    return tuple(lines)
+__all__ = ["limits"]
 
 
 def limits(
