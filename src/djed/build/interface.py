@@ -31,8 +31,12 @@ class Assembly:
     """Wheels that we built from source, by package name."""
     package: str | None = None
     """For a wheel builder: name of the locked package to build."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What the jobs get of uv's own configuration (:func:`djed.build.base.uv_settings`); no part of any digest."""
     limits: Limits = Limits()
     sandbox: SandboxLevel | None = None
+    salt: str | None = None
+    """Part of the digest: makes it an artifact of its own, built anew (``reuse: nothing``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,8 @@ class Content:
     """Its ``Requires-Dist`` lines."""
     built: bool = False
     """Whether we built the wheel from source."""
+    file: str | None = None
+    """Name of the wheel it was installed from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from djed.model.request import SandboxLevel
 
-__all__ = ["At", "Attempt", "Cache", "Handle", "InputFile", "Job", "JobKind", "JobState", "JobStatus", "Limits", "Place"]
+__all__ = ["At", "Attempt", "Cache", "Handle", "InputFile", "Job", "JobKind", "JobState", "JobStatus", "Limits", "NewJob", "Place"]
 
 JobKind = Literal["lock", "wheel", "build", "run"]
 JobState = Literal["queued", "active", "succeeded", "failed", "cancelled"]
@@ -116,3 +116,18 @@ class JobStatus:
     state: Literal["waiting", "running", "over", "lost"]
     """``waiting`` in the target's queue; ``over``: its result file exists; ``lost``: it ended without one and never will have one."""
     reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A job that an inspection needs. An unfinished job with the same ``key`` serves instead of a second one."""
+
+    role: str
+    """What it is for the inspection: ``lock``, ``wheel:<package>``, ``build``, ``warmup:0``, ``run:0`` …"""
+    job: Job
+    key: str | None = None
+    """Digest of what it makes."""
+    serial: str | None = None
+    """Of the jobs that share it, one runs at a time."""
+    turn: int = -1
+    """Order within a group: builds before runs, run 0 of all before run 1 of any."""

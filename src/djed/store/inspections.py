@@ -19,7 +19,7 @@ from djed.store import events
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import inspections as table
 
-__all__ = ["Claimed", "add", "answer_by", "apply", "claim", "find", "flag_cancel", "get", "hand_back", "remove", "summaries", "unfinished", "wake"]
+__all__ = ["Claimed", "add", "answer_by", "any_due", "apply", "claim", "find", "flag_cancel", "get", "hand_back", "remove", "summaries", "unfinished", "wake"]
 
 _FINAL = tuple(FINAL)
 _JSON_FIELDS = ("plan", "lock", "failure", "statistics", "refusals")
@@ -57,6 +57,12 @@ def add(connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequen
         lead = lead or seq
         connection.execute(sa.update(table).where(table.c.seq == seq).values(lead=lead))
     events.add(connection, [(item.id, "state", {"state": item.state}, item.created_at) for item in new])
+
+
+def any_due(connection: sa.Connection, now: float) -> bool:
+    """Whether there is anything to claim: a look that takes no write lock."""
+    query = sa.select(table.c.seq).where(table.c.due.is_not(None), table.c.due <= now, table.c.lease_until <= now).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def claim(connection: sa.Connection, *, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:

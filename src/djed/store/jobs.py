@@ -10,28 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from djed.model.inspection import JobRecord
-from djed.model.job import Attempt, Job
+from djed.model.inspection import FINAL, JobRecord
+from djed.model.job import Attempt, Job, NewJob
 from djed.model.observation import Failure
 from djed.store import inspections
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import attempts, job_uses, jobs
+from djed.store.schema import inspections as inspection_table
 
-__all__ = ["NewJob", "Started", "adopt", "attach", "cancel_for", "cancelled", "finish", "hand_back", "of_inspection", "renew", "retry", "spec", "start", "users"]
+__all__ = ["Started", "adopt", "any_queued", "attach", "cancel_for", "cancelled", "current", "finish", "hand_back", "of_inspection", "remove_unused", "renew", "retry", "roles", "start", "users"]
 
 _UNFINISHED = ("queued", "active")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewJob:
-    """A job that an inspection needs. An unfinished job with the same ``key`` serves instead of a second one."""
-
-    role: str
-    job: Job
-    key: str | None = None
-    serial: str | None = None
-    turn: int = -1
-    """Order within the group: builds before runs, run 0 of all before run 1 of any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +77,11 @@ def adopt(connection: sa.Connection, *, owner: str, targets: Sequence[str], now:
     for row in rows:
         _own(connection, row.id, owner, now + lease)
     return [Started(attempt=_attempt(row), token=row.token + 1, adopted=True) for row in rows]
+
+
+def any_queued(connection: sa.Connection, node: str) -> bool:
+    """Whether anything waits for a node: a look that takes no write lock."""
+    return connection.execute(sa.select(jobs.c.seq).where(jobs.c.state == "queued", jobs.c.node == node).limit(1)).first() is not None
 
 
 def start(
@@ -228,20 +222,30 @@ def retry(connection: sa.Connection, started: Started, *, now: float) -> bool:
     return bool(done.rowcount)
 
 
-def cancel_for(connection: sa.Connection, inspection: str, *, roles: Sequence[str] | None = None) -> None:
-    """Cancel the unfinished jobs of an inspection that nobody else waits for: queued ones at once, active ones by their worker."""
+def cancel_for(connection: sa.Connection, inspection: str) -> int:
+    """Cancel the unfinished jobs of an inspection: queued ones at once, active ones by their worker; the number of the latter.
+
+    A job that others wait for goes on for them and is no longer one of this inspection.
+    """
     mine = sa.select(job_uses.c.job).where(job_uses.c.inspection == inspection)
-    if roles is not None:
-        mine = mine.where(job_uses.c.role.in_(roles))
     shared = sa.select(job_uses.c.job).where(job_uses.c.inspection.in_(_waiting()), job_uses.c.inspection != inspection)
-    mine_alone = jobs.c.id.in_(mine) & jobs.c.id.not_in(shared)
-    connection.execute(sa.update(jobs).where(mine_alone, jobs.c.state == "queued").values(state="cancelled"))
-    connection.execute(sa.update(jobs).where(mine_alone, jobs.c.state == "active").values(cancel_requested=True))
+    unfinished = sa.select(jobs.c.id).where(jobs.c.id.in_(mine), jobs.c.state.in_(_UNFINISHED))
+    connection.execute(
+        sa.delete(job_uses).where(
+            job_uses.c.inspection == inspection, job_uses.c.job.in_(unfinished), job_uses.c.job.in_(shared)
+        )
+    )
+    connection.execute(sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "queued").values(state="cancelled"))
+    flagged = connection.execute(
+        sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "active").values(cancel_requested=True)
+    )
+    return flagged.rowcount
 
 
 def _waiting() -> Any:
-    table = inspections.table
-    return sa.select(table.c.id).where(table.c.state.not_in(tuple(inspections.FINAL)), ~table.c.cancel_requested)
+    return sa.select(inspection_table.c.id).where(
+        inspection_table.c.state.not_in(tuple(FINAL)), ~inspection_table.c.cancel_requested
+    )
 
 
 def cancelled(connection: sa.Connection, owner: str) -> list[str]:
@@ -252,14 +256,29 @@ def cancelled(connection: sa.Connection, owner: str) -> list[str]:
     return list(rows.scalars())
 
 
+def roles(connection: sa.Connection, job: str) -> list[tuple[str, str]]:
+    """Inspections that use a job, each with what it is for them."""
+    rows = connection.execute(sa.select(job_uses.c.inspection, job_uses.c.role).where(job_uses.c.job == job))
+    return [(row.inspection, row.role) for row in rows]
+
+
 def users(connection: sa.Connection, job: str) -> list[str]:
     """Inspections that use a job."""
     return list(connection.execute(sa.select(job_uses.c.inspection).where(job_uses.c.job == job)).scalars())
 
 
-def spec(connection: sa.Connection, job: str) -> Job | None:
-    """What a job executes."""
-    return load(Job, connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == job)).scalar())
+def current(connection: sa.Connection, job: str) -> tuple[Attempt, dict[str, Any] | None] | None:
+    """The current or accepted attempt of a job, and its report where it has one; ``None`` before the first."""
+    row = connection.execute(
+        sa.select(jobs, attempts.c.result).join(attempts, attempts.c.name == jobs.c.attempt).where(jobs.c.id == job)
+    ).one_or_none()
+    return None if row is None else (_attempt(row), load_json(row.result))
+
+
+def remove_unused(connection: sa.Connection) -> None:
+    """Forget jobs, with their attempts, that no inspection uses and that are over."""
+    used = sa.select(job_uses.c.job)
+    connection.execute(sa.delete(jobs).where(jobs.c.id.not_in(used), jobs.c.state.not_in(_UNFINISHED)))
 
 
 def of_inspection(connection: sa.Connection, ids: Sequence[str], *, with_results: bool) -> dict[str, list[JobRecord]]:

@@ -1,0 +1,92 @@
+"""What steps and runners may look up, answered from the store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from djed.build import BUILDERS, Builder
+from djed.build.manifest import check_manifest
+from djed.config import Config
+from djed.errors import NotFoundError, UnsafeError
+from djed.model.artifact import Artifact
+from djed.model.hardware import Node
+from djed.model.inspection import JobRecord
+from djed.model.lock import Lock
+from djed.store import facts, jobs
+from djed.store.store import Store
+
+__all__ = ["StoreContext", "StoreMaterials"]
+
+_logger = logging.getLogger(__name__)
+
+
+class StoreMaterials:
+    """What jobs are made of: :class:`djed.run.interface.Materials` over a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def blob(self, digest: str) -> Path:
+        """The file with that content. Raises ``NotFoundError``."""
+        return self._store.blobs.path(digest)
+
+    def artifact(self, digest: str) -> Path:
+        """The folder of an artifact, checked against its manifest. Raises ``NotFoundError``, ``UnsafeError``."""
+        with self._store.database.read() as connection:
+            artifact = facts.find_artifact(connection, digest)
+        path = self._store.artifact_path(digest)
+        if artifact is None or not path.exists():
+            self._forget(digest)
+            raise NotFoundError(f"The artifact {digest} is not there any more.", hint="A retry builds it anew.")
+        if not check_manifest(path, artifact.manifest):
+            self._forget(digest)
+            raise UnsafeError(f"The artifact {digest} was changed after it was sealed.", hint="It was dropped; a retry builds it anew.")
+        return path
+
+    def _forget(self, digest: str) -> None:
+        with self._store.change() as connection:
+            facts.drop_artifact(connection, digest)
+
+
+class StoreContext:
+    """:class:`djed.pipeline.Context` over a store."""
+
+    def __init__(self, store: Store, config: Config, nodes: Sequence[Node], index_settings: Mapping[str, str]) -> None:
+        self.config = config
+        self.nodes = nodes
+        self.index_settings = index_settings
+        self.builders: Mapping[str, Builder] = {kind: builder() for kind, builder in BUILDERS.items()}
+        self._store = store
+
+    def find_lock(self, key: str) -> Lock | None:
+        """A lock that is younger than ``locks.max_age``."""
+        with self._store.database.read() as connection:
+            found = facts.find_lock(connection, key)
+        if found is None or time.time() - found[1] > self.config.locks_max_age:
+            return None
+        return found[0]
+
+    def find_artifact(self, digest: str) -> Artifact | None:
+        """A sealed artifact whose files are there. Its manifest is checked when it is used."""
+        with self._store.database.read() as connection:
+            artifact = facts.find_artifact(connection, digest)
+        return artifact if artifact is not None and self._store.artifact_path(digest).exists() else None
+
+    def has_shebang(self, digest: str) -> bool:
+        """Whether a blob begins with ``#!``."""
+        with self._store.blobs.path(digest).open("rb") as file:
+            return file.read(2) == b"#!"
+
+    def results(self, inspection: str) -> Sequence[JobRecord]:
+        """The jobs with their reports."""
+        with self._store.database.read() as connection:
+            return jobs.of_inspection(connection, [inspection], with_results=True)[inspection]
+
+    def noise_floor(self, node: str) -> float | None:
+        """The newest noise floor that was measured on a node."""
+        with self._store.database.read() as connection:
+            found = facts.list_observations(connection, kind="noise_floor", limit=100)
+        return next((item.value["floor"] for item in found if item.subject.get("node") == node), None)

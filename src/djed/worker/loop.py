@@ -1,0 +1,334 @@
+"""The loop of a worker.
+
+Three kinds of work, each batched: inspections that are due take a step of the flow; queued jobs start as far as nodes have room; attempts that are
+over are harvested. Between them the worker sleeps until a bell or a descriptor of a runner wakes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from djed.config import Config
+from djed.errors import DjedError, RunnerError, StoreError, StoreFullError
+from djed.model.hardware import Node
+from djed.model.inspection import FINAL
+from djed.model.job import Handle
+from djed.pipeline import Context, Move, Step, advance
+from djed.run.interface import Runner
+from djed.store import events, facts, inspections, jobs
+from djed.store.inspections import Claimed
+from djed.store.jobs import Started
+from djed.store.store import Store
+from djed.toolbox import bell
+from djed.worker.harvest import Harvest, Harvester, refused
+
+__all__ = ["Worker"]
+
+_logger = logging.getLogger(__name__)
+_BATCH = 128
+_HARVESTERS = 4
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An attempt that we started or adopted and that is not over."""
+
+    started: Started
+    handle: Handle
+    runner: Runner
+    harvesting: bool = False
+    cancelled: bool = False
+
+
+class Worker:
+    """Does the work of a store until told to stop. Any number may share a store; each has a name of its own."""
+
+    def __init__(
+        self,
+        store: Store,
+        runners: Mapping[str, Runner],
+        context: Context,
+        config: Config,
+        *,
+        flow: Mapping[str, Step] | None = None,
+    ) -> None:
+        self.store = store
+        self.config = config
+        self._runners = runners
+        self._context = context
+        self._flow = flow
+        self._harvest = Harvester(store, context)
+        self._bell = bell.Bell(store.bells)
+        self.name = self._bell.name
+        self._stop = threading.Event()
+        self._watched: dict[str, _Watched] = {}
+        self._harvested: list[tuple[_Watched, Harvest]] = []
+        self._guard = threading.Lock()
+        self._renewed = 0.0
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; from any thread. What runs, runs on, and is adopted by the next worker."""
+        self._stop.set()
+        self._bell.ring()
+
+    def run(self) -> None:
+        """Work until stopped."""
+        with ThreadPoolExecutor(_HARVESTERS, thread_name_prefix="djed-harvest") as pool:
+            try:
+                while not self._stop.is_set():
+                    try:
+                        self._turn(pool)
+                    except StoreFullError as error:  # nothing is lost: leases and attempts wait until there is space
+                        _logger.warning("%s", error)
+                        self._bell.wait(1.0)
+            finally:
+                pool.shutdown(wait=True)
+                self._write_harvests()
+                self._hand_back([self.name])
+                self._bell.close()
+
+    def _turn(self, pool: ThreadPoolExecutor) -> None:
+        self._look_after_leases()
+        busy = self._advance()
+        busy |= self._start()
+        busy |= self._poll(pool)
+        busy |= self._write_harvests()
+        if not busy and not self._stop.is_set():
+            self._sleep()
+
+    # Inspections
+
+    def _advance(self) -> bool:
+        """Let inspections that are due take steps, and keep those that can go on at once."""
+        with self.store.database.read() as connection:
+            if not inspections.any_due(connection, time.time()):
+                return False
+        with self.store.change() as connection:
+            claimed = inspections.claim(
+                connection, owner=self.name, now=time.time(), lease=self.config.lease, limit=_BATCH
+            )
+        worked = bool(claimed)
+        while claimed:
+            with self.store.database.read() as connection:
+                records = jobs.of_inspection(connection, [item.inspection.id for item in claimed], with_results=False)
+            moves = [
+                (item, advance(item.inspection, records[item.inspection.id], self._context, self._flow)) for item in claimed
+            ]
+            claimed = self._apply(moves)
+        return worked
+
+    def _apply(self, moves: list[tuple[Claimed, Move]]) -> list[Claimed]:
+        """Write the moves; the inspections that take their next step at once."""
+        kept = []
+        now = time.time()
+        with self.store.change() as connection:
+            for item, move in moves:
+                keep = not move.park and move.changes.get("state") not in FINAL
+                if not inspections.apply(connection, item, move.changes, now=now, park=move.park, keep=keep):
+                    _logger.warning("inspection %s: late writer refused", item.inspection.id)
+                    continue
+                self._record(connection, item, move, now)
+                if keep:
+                    kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
+        return kept
+
+    def _record(self, connection: sa.Connection, item: Claimed, move: Move, now: float) -> None:
+        """What a move brings with it: jobs, observations, events."""
+        inspection = item.inspection
+        jobs.attach(connection, inspection.id, move.jobs, lead=item.lead, priority=inspection.request.priority, now=now)
+        if move.cancel and not jobs.cancel_for(connection, inspection.id) and move.park:
+            inspections.wake(connection, [inspection.id])
+        if artifact := move.changes.get("artifact"):
+            facts.use_artifact(connection, artifact, now)
+        facts.add_observations(connection, inspection.id, move.observations, now)
+        new: list[tuple[str, str, Mapping[str, Any], float]] = [
+            (inspection.id, "job", {"role": role, "state": "cached", "detail": detail}, now) for role, detail in move.cached
+        ]
+        new += [(inspection.id, "job", {"role": job.role, "state": "waiting"}, now) for job in move.jobs]
+        state = move.changes.get("state")
+        if state in FINAL:
+            seconds = now - inspection.created_at
+            new.append((inspection.id, "done", {"state": state, "outcome": move.changes.get("outcome"), "seconds": seconds}, now))
+        elif state is not None:
+            new.append((inspection.id, "state", {"state": state}, now))
+        events.add(connection, new)
+
+    # Jobs
+
+    def _start(self) -> bool:
+        """Begin what nodes have room for."""
+        started: list[Started] = []
+        for node in self._context.nodes:
+            with self.store.database.read() as connection:
+                if not jobs.any_queued(connection, node.id):
+                    continue
+            now = time.time()
+            with self.store.change() as connection:
+                fresh = jobs.start(
+                    connection, owner=self.name, node=node.id, cpus=_cpus(node), memory=node.hardware.memory, now=now, lease=self.config.lease
+                )
+                self._tell(connection, fresh, "started", now)
+            started += fresh
+        for item in started:
+            self._submit(item)
+        return bool(started)
+
+    def _submit(self, started: Started) -> None:
+        """Start an attempt outside, or find it there."""
+        attempt = started.attempt
+        runner = self._runners[attempt.job.target]
+        try:
+            handle = runner.find(attempt) if started.adopted else None
+            handle = handle or runner.submit(attempt)
+        except RunnerError as error:
+            if error.transient and attempt.number < self.config.attempts:
+                self._retry(started)
+                return
+            self._end(started, refused(attempt.job, error))
+        except DjedError as error:
+            self._end(started, refused(attempt.job, error))
+        else:
+            self._watched[attempt.name] = _Watched(started=started, handle=handle, runner=runner)
+
+    def _poll(self, pool: ThreadPoolExecutor) -> bool:
+        """Cancel what is to be cancelled, and hand what is over to the harvesters."""
+        if not self._watched:
+            return False
+        with self.store.database.read() as connection:
+            for name in jobs.cancelled(connection, self.name):
+                watched = self._watched.get(name)
+                if watched is not None and not watched.cancelled:
+                    watched.cancelled = True
+                    watched.runner.cancel(watched.handle)
+        over = 0
+        for runner in self._runners.values():
+            mine = {name: item for name, item in self._watched.items() if item.runner is runner and not item.harvesting}
+            for name, status in runner.poll([item.handle for item in mine.values()]).items():
+                if status.state in {"over", "lost"}:
+                    mine[name].harvesting = True
+                    pool.submit(self._bring_home, mine[name])
+                    over += 1
+        return bool(over)
+
+    def _bring_home(self, watched: _Watched) -> None:
+        """Harvest in a thread of its own. A bug in there fails the job instead of the worker."""
+        attempt = watched.started.attempt
+        try:
+            harvest = self._harvest(watched.runner, attempt, watched.handle)
+        except DjedError as error:
+            harvest = refused(attempt.job, error)
+            _logger.warning("attempt %s: %s", attempt.name, error)
+        except Exception as error:
+            _logger.exception("attempt %s cannot be harvested", attempt.name)
+            harvest = refused(attempt.job, DjedError(f"Djed failed on this result: {error!r}.", hint="Please report this."))
+        with self._guard:
+            self._harvested.append((watched, harvest))
+        self._bell.ring()
+
+    def _write_harvests(self) -> bool:
+        """Write what was harvested; only then is it let go of outside. What cannot be written now is kept for later."""
+        with self._guard:
+            done, self._harvested = self._harvested, []
+        for position, (watched, harvest) in enumerate(done):
+            attempt = watched.started.attempt
+            again = harvest.lost and attempt.number < self.config.attempts
+            try:
+                ours = self._retry(watched.started) if again else self._end(watched.started, harvest)
+            except StoreError:
+                with self._guard:
+                    self._harvested += done[position:]
+                raise
+            if ours:
+                watched.runner.release(watched.handle)
+            self._watched.pop(attempt.name, None)
+        return bool(done)
+
+    def _retry(self, started: Started) -> bool:
+        now = time.time()
+        with self.store.change() as connection:
+            ours = jobs.retry(connection, started, now=now)
+            if ours:
+                self._tell(connection, [started], "retried", now)
+        return ours
+
+    def _end(self, started: Started, harvest: Harvest) -> bool:
+        now = time.time()
+        with self.store.change() as connection:
+            if not jobs.finish(
+                connection, started, result=harvest.report, failure=harvest.failure, state=harvest.state, now=now
+            ):
+                _logger.warning("attempt %s: late writer refused", started.attempt.name)
+                return False
+            harvest.keep(connection, now)
+            more: dict[str, Any] = {"detail": harvest.detail}
+            if harvest.report is not None:
+                more["seconds"] = harvest.report["duration"]
+            self._tell(connection, [started], harvest.state, now, more)
+        return True
+
+    def _tell(self, connection: sa.Connection, started: list[Started], state: str, now: float, more: Mapping[str, Any] | None = None) -> None:
+        """An event for each inspection that uses the job."""
+        new = []
+        for item in started:
+            attempt = item.attempt
+            data = {"job": attempt.job_id, "state": state, "attempt": attempt.name, "node": attempt.node, **(more or {})}
+            for inspection, role in jobs.roles(connection, attempt.job_id):
+                new.append((inspection, "job", {"role": role, **data}, now))
+        events.add(connection, new)
+
+    # Leases and sleep
+
+    def _look_after_leases(self) -> None:
+        """Renew ours, take over those that ran out, and at once those of dead neighbours."""
+        now = time.monotonic()
+        if self._renewed and now - self._renewed < self.config.lease / 3:
+            return
+        self._renewed = now
+        gone = bell.dead(self.store.bells)
+        if gone:
+            self._hand_back(gone)
+            for name in gone:
+                bell.bury(self.store.bells, name)
+        with self.store.change() as connection:
+            jobs.renew(connection, self.name, time.time() + self.config.lease)
+            adopted = jobs.adopt(
+                connection, owner=self.name, targets=list(self._runners), now=time.time(), lease=self.config.lease
+            )
+        for item in adopted:
+            self._submit(item)
+
+    def _hand_back(self, owners: list[str]) -> None:
+        with self.store.change() as connection:
+            inspections.hand_back(connection, owners)
+            jobs.hand_back(connection, owners)
+
+    def _sleep(self) -> None:
+        """Until something changes or a lease wants care. Targets without a descriptor are polled once a second."""
+        timeout = max(0.05, self.config.lease / 3 - (time.monotonic() - self._renewed))
+        descriptors = []
+        for item in self._watched.values():
+            if item.harvesting:
+                continue
+            descriptor = item.runner.fileno(item.handle)
+            if descriptor is None:
+                timeout = min(timeout, 1.0)
+            else:
+                descriptors.append(descriptor)
+        self._bell.wait(timeout, descriptors)
+
+
+def _cpus(node: Node) -> tuple[int, ...]:
+    return node.hardware.cpus or tuple(range(node.hardware.cores))
+
+
+def _fields(move: Move) -> dict[str, Any]:
+    """The changes that the noun has; the rest are columns for lists."""
+    return {name: value for name, value in move.changes.items() if name not in {"node", "metric"}}
