@@ -1,0 +1,183 @@
+"""From an attempt to what the shim is told to do (``job.json``): every place, variable and limit filled in."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from djed.errors import MissingPartError, RefusedError
+from djed.model.job import Attempt, Job, Place
+from djed.run import places
+from djed.run.interface import Materials
+from djed.run.sandbox import Bind, Inside, Sandbox, bubblewrap
+
+__all__ = ["Site", "order"]
+
+_PACKAGES = "/djed/packages"
+_TMP_DISK = 2**30
+_UV_CONFIG = "/djed/uv.toml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """What a runner knows of its machine."""
+
+    data: Path
+    """The engine's data folder, never visible to a job."""
+    packages: Path
+    """Holds uv's shared cache, and beside it the outputs of jobs that use it: hard links do not cross a mount."""
+    etc: Path
+    """Files of /etc made up for the sandbox."""
+    node: str
+    uv: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """The engine's own environment, of which little is passed on."""
+
+
+def order(
+    attempt: Attempt, directory: Path, sandbox: Sandbox, site: Site, materials: Materials
+) -> dict[str, Any]:
+    """What the shim is told. Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises."""
+    job = attempt.job
+    real = _real_places(job, attempt.name, directory, site, materials)
+    wheels = {digest.rpartition(":")[2]: str(materials.artifact(digest)) for digest in job.wheels}
+    binds: list[Bind] = []
+    seen = real
+    if sandbox.level == "bwrap":
+        binds, seen = _inside(job, attempt.name, real, site)
+        binds += [Bind(source=path, target=f"{seen['wheels']}/{name}") for name, path in wheels.items()]
+    resolved = places.resolve(job, seen)
+    passed = places.passed_through(job, site.environ)
+    variables = places.base_variables(job, seen) | passed
+    config = _uv_config(job, site.environ)
+    if config is not None:
+        binds.append(Bind(source=config, target=_UV_CONFIG))
+        variables["UV_CONFIG_FILE"] = _UV_CONFIG if sandbox.level == "bwrap" else config
+    if job.limits.gpu:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(job.limits.gpu)))
+    variables |= resolved.variables
+    wrap: list[str] = []
+    if sandbox.level == "bwrap":
+        assert sandbox.path is not None
+        binds += [*_local_files(passed), *_devices(job)]
+        inside = Inside(
+            binds=tuple(binds),
+            variables=variables,
+            work=seen["work"],
+            network=job.network,
+            memory_disk=min(job.limits.disk, job.limits.memory or _TMP_DISK, _TMP_DISK),
+        )
+        wrap = bubblewrap(sandbox.path, inside, site.etc)
+    return {
+        "name": attempt.name,
+        "node": attempt.node or site.node,
+        "command": list(resolved.command),
+        "environ": variables,
+        "cwd": real["work"],
+        "places": seen,
+        "wheels": wheels,
+        "directories": [real["work"], real["outputs"], *([real["cache"]] if job.cache == "private" else [])],
+        "level": sandbox.level,
+        "tool": sandbox.tool,
+        "wrap": wrap,
+        "cpus": list(attempt.cpus),
+        "limits": {
+            name: getattr(job.limits, name)
+            for name in ("cpu", "memory", "processes", "timeout", "output", "disk")
+        },
+        "hardware": str(site.data / "node.json"),
+    }
+
+
+def _real_places(job: Job, name: str, directory: Path, site: Site, materials: Materials) -> dict[Place, str]:
+    """Where everything is on the machine itself."""
+    outputs = directory / "outputs" if job.cache != "shared" else site.packages / "staging" / name
+    found: dict[Place, str] = {"work": str(directory / "inputs"), "outputs": str(outputs)}
+    if job.environment is not None:
+        found["env"] = str(materials.artifact(job.environment))
+    if job.wheels:
+        found["wheels"] = str(directory / "wheels")
+    if job.cache != "none":
+        found["cache"] = str(site.packages / "uv" if job.cache == "shared" else directory / "cache")
+    if job.python is not None:
+        found["python"] = job.python
+    if site.uv is not None:
+        found["uv"] = site.uv
+    return found
+
+
+def _inside(
+    job: Job, name: str, real: Mapping[Place, str], site: Site
+) -> tuple[list[Bind], dict[Place, str]]:
+    """Binds, and the places as the job sees them in the sandbox."""
+    binds: list[Bind] = []
+    seen: dict[Place, str] = {}
+    writable = {"work", "outputs", "cache"}
+    for place, source in real.items():
+        if place == "python":
+            seen[place] = source
+            binds += _interpreter(source, site)
+            continue
+        seen[place] = "/djed/bin/uv" if place == "uv" else f"/djed/{place}"
+        if job.cache == "shared" and place in {"outputs", "cache"}:
+            seen[place] = f"{_PACKAGES}/staging/{name}" if place == "outputs" else f"{_PACKAGES}/uv"
+        elif place == "wheels":
+            continue  # one by one, from where the artifacts are
+        else:
+            binds.append(Bind(source=source, target=seen[place], writable=place in writable))
+    if job.cache == "shared":
+        binds.append(Bind(source=str(site.packages), target=_PACKAGES, writable=True))
+    return binds, seen
+
+
+def _interpreter(path: str, site: Site) -> list[Bind]:
+    """The installation that an interpreter lives in, where the sandbox has it not already."""
+    prefix = os.path.dirname(os.path.dirname(os.path.realpath(path)))
+    if prefix == "/usr" or prefix.startswith("/usr/"):
+        return []
+    secret = (str(site.data.resolve()), os.path.realpath(os.path.expanduser("~")))
+    if prefix == "/" or any(f"{folder}/".startswith(f"{prefix}/") for folder in secret):
+        raise RefusedError(
+            f"The interpreter {path} cannot be shown to a sandbox: {prefix} holds more than it.",
+            hint="Install Python in a folder of its own.",
+        )
+    return [Bind(source=prefix, target=prefix)]
+
+
+def _local_files(passed: Mapping[str, str]) -> list[Bind]:
+    """Certificates and wheel folders that variables of ours name."""
+    named = [
+        *passed.get("SSL_CERT_FILE", "").split("\0"),
+        *passed.get("SSL_CERT_DIR", "").split(":"),
+        *passed.get("UV_FIND_LINKS", "").replace(",", " ").split(),
+    ]
+    known = ("/usr/", "/etc/ssl/certs")
+    return [
+        Bind(source=os.path.realpath(path), target=path)
+        for path in dict.fromkeys(named)
+        if path.startswith("/") and not path.startswith(known) and os.path.exists(path)
+    ]
+
+
+def _uv_config(job: Job, environ: Mapping[str, str]) -> str | None:
+    """The file in which the user configured uv's indexes, for jobs that fetch packages."""
+    if not job.network or job.kind == "run":
+        return None
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
+    candidates = (environ.get("UV_CONFIG_FILE"), os.path.join(home, "uv/uv.toml"), "/etc/uv/uv.toml")
+    return next((path for path in candidates if path and os.path.isfile(path)), None)
+
+
+def _devices(job: Job) -> list[Bind]:
+    if not job.limits.gpu:
+        return []
+    devices = sorted(glob.glob("/dev/nvidia*"))
+    if not devices:
+        raise MissingPartError("The job asks for a GPU, but this machine shows none under /dev.")
+    return [Bind(source=path, target=path, writable=True, device=True) for path in devices] + [
+        Bind(source="/sys", target="/sys")
+    ]

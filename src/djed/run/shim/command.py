@@ -1,0 +1,114 @@
+"""Starts the command of a job: a fork that limits itself, then becomes the command or the sandbox around it."""
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38  # prctl(2)
+PIPE_SIZE = 1024 * 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans():
+    """Make this process the parent of every descendant whose own parent dies: none escapes, and each one's usage is counted."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class Command:
+    """A started command and the ends of its pipes that are ours."""
+
+    def __init__(self, order, group):
+        self.bwrap = order["level"] == "bwrap"
+        self.stdout, out = _pipe(PIPE_SIZE)
+        self.stderr, err = _pipe(PIPE_SIZE)
+        self.failure, failed = os.pipe()  # closed by a successful exec, else it says why there was none
+        # bubblewrap tells here who its init is and how the command ended …
+        self.status, status = os.pipe() if self.bwrap else (None, None)
+        # … and reads one byte here when all is set up: the moment it closes its end, the command starts.
+        gate, self.gate = os.pipe() if self.bwrap else (None, None)
+        argv = order["command"]
+        if self.bwrap:
+            os.write(self.gate, b"+")
+            wrap = order["wrap"]
+            argv = wrap[:1] + ["--json-status-fd", str(status), "--block-fd", str(gate)] + wrap[1:] + ["--"] + argv
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for fd in (status, gate) if self.bwrap else ():
+                    os.set_inheritable(fd, True)
+                _become(argv, order, group, (out, err))
+            except BaseException as error:  # also a MemoryError: whatever it is, it must not return into the loop
+                text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                os.write(failed, ("%d %s" % (getattr(error, "errno", None) or 0, text)).encode())
+            finally:
+                os._exit(127)
+        for fd in (out, err, failed) + ((status, gate) if self.bwrap else ()):
+            os.close(fd)
+
+    def terminate(self, init):
+        """Ask the command to end: SIGTERM to its process group. ``init`` is the first process in the sandbox, where there is one."""
+        target = _first_child(init) if self.bwrap else self.pid
+        try:
+            # In a sandbox the group is that of its init, which ignores the signal; bubblewrap's own outside must stay for now.
+            if target is not None and not (self.bwrap and os.getpgid(target) == self.pid):
+                os.killpg(os.getpgid(target), signal.SIGTERM)
+        except OSError:
+            pass  # it has just ended: the kill that follows needs no group
+
+
+def _pipe(size):
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    try:
+        fcntl.fcntl(reader, 1031, size)  # F_SETPIPE_SZ, fcntl(2): fewer wake-ups under heavy output
+    except OSError:
+        pass
+    return reader, writer
+
+
+def _become(argv, order, group, streams):
+    """In the child: take on every limit, then exec. Raises OSError."""
+    os.setsid()
+    group.join()
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if order["level"] == "process":
+        _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if order["cpus"]:
+        os.sched_setaffinity(0, order["cpus"])
+    for name, value in group.rlimits.items():
+        _, hard = resource.getrlimit(name)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (value, value))
+    _volunteer_for_oom()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(streams[0], 1)
+    os.dup2(streams[1], 2)
+    if order["level"] == "bwrap":
+        # The job's variables reach the command alone (--setenv): one like LD_PRELOAD must not reach bubblewrap.
+        os.execve(argv[0], argv, {})
+    os.chdir(order["cwd"])
+    os.execvpe(argv[0], argv, order["environ"])
+
+
+def _volunteer_for_oom():
+    """When the machine runs out of memory, the job goes before the rest."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
+    except OSError:
+        pass
+
+
+def _first_child(pid):
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+            return int(file.read().split()[0])
+    except (OSError, IndexError, TypeError):
+        return None

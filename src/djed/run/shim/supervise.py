@@ -1,0 +1,307 @@
+"""The loop: watches one command until it and all its descendants are gone, and says what happened."""
+
+import os
+import re
+import resource
+import select
+import signal
+import time
+
+import cgroup
+from capture import Capture
+from command import Command, adopt_orphans
+from disk import DiskWatch
+
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL
+TICK = 0.25  # seconds between looks at the disk
+PATIENCE = 10.0  # seconds for killed processes to go; one that sleeps in the kernel may not
+CHUNK = 1024 * 1024
+
+
+def supervise(order, meanwhile):
+    """Run the command of ``order``; call ``meanwhile`` once it runs. Returns what result.json says, ``None`` if told to abandon it."""
+    supervisor = Supervisor(order)
+    if os.path.exists("cancel"):
+        supervisor.reason = "cancelled"
+        return supervisor.result()
+    supervisor.start()
+    meanwhile()
+    supervisor.watch()
+    return supervisor.result()
+
+
+class Supervisor:
+    """One command, from start to the last of its descendants."""
+
+    def __init__(self, order):
+        self.order = order
+        self.limits = order["limits"]
+        self.reason = None  # why we ended it: timed_out, cancelled, disk_exceeded, unwritable, abandoned
+        self.error = None
+        self.status = None  # wait status of the command, of the sandbox around it with bwrap
+        self.exit_code = None  # as bubblewrap reports it
+        self.init = None
+        self.command = None
+        self.started = self.ended = None
+        self.started_at = self.ended_at = time.time()
+        self.kill_at = None
+        self.captures = {}
+        self.group = cgroup.Group()
+        self.disk = DiskWatch(order["directories"], self.limits["disk"])
+        self._failure = self._told = b""
+        self._readers = {}
+        self._poll = select.poll()
+        wake, signalled = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(signalled, False)
+        self._listen(wake, self._on_signal)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(signalled)
+
+    def start(self):
+        """Start the command."""
+        adopt_orphans()
+        self.group = cgroup.create("%s.%d" % (self.order["name"], os.getpid()), self.limits, self.order["cpus"])
+        self.captures = {name: Capture(name, self.limits["output"]) for name in ("stdout", "stderr")}
+        self.started_at = time.time()
+        self.started = time.monotonic()
+        self.command = Command(self.order, self.group)
+        self.deadline = self.started + self.limits["timeout"]
+        self._listen(self.command.stdout, lambda fd: self._on_output(fd, self.captures["stdout"]))
+        self._listen(self.command.stderr, lambda fd: self._on_output(fd, self.captures["stderr"]))
+        self._listen(self.command.failure, self._on_exec)
+        if self.command.bwrap:
+            self._listen(self.command.status, self._on_status)
+            self._readers[self.command.gate] = self._on_gate
+            self._poll.register(self.command.gate, 0)  # only its end is of interest
+
+    def watch(self):
+        """Serve pipes and clocks until the command has ended; then end what it left behind."""
+        self._reap()
+        while self.status is None:
+            self._serve(self._pause())
+            now = time.monotonic()
+            if self.reason is None and now >= self.deadline:
+                self.stop("timed_out")
+            if self.reason is None and self.disk.check():
+                self.stop("disk_exceeded")
+            if self.reason is None and any(capture.error for capture in self.captures.values()):
+                self.stop("unwritable")
+            if self.kill_at is not None and now >= self.kill_at:
+                break
+        self._sweep()
+        self._drain()
+        self.ended = self.ended or time.monotonic()
+        self.ended_at = time.time()
+
+    def stop(self, reason):
+        """Ask the command to end, and kill it after a grace."""
+        self.reason = reason
+        self.kill_at = time.monotonic() + GRACE
+        self.command.terminate(self.init)
+
+    def result(self):
+        """What result.json says; ``None`` when abandoned."""
+        if self.reason == "abandoned":
+            return None
+        streams = {name: capture.close() for name, capture in self.captures.items()}
+        exit_code, killer = self._outcome()
+        if self.reason is None and self.disk.settle():
+            self.reason = "disk_exceeded"
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = {
+            "exit_code": exit_code,
+            "signal": killer,
+            "error": self.error or next((capture.error for capture in self.captures.values() if capture.error), None),
+            "timed_out": self.reason == "timed_out",
+            "out_of_memory": self.group.out_of_memory() and exit_code != 0,
+            "disk_exceeded": self.reason == "disk_exceeded" or killer == signal.SIGXFSZ,
+            "cancelled": self.reason == "cancelled",
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "duration": self.ended - self.started if self.ended else 0.0,
+            "usage": {name: getattr(usage, name) for name in dir(usage) if name.startswith("ru_")},
+            "peak_memory": self.group.peak_memory() or usage.ru_maxrss * 1024,
+            "cpus": self.order["cpus"],
+            "sandbox": self.order["level"],
+            "sandbox_tool": self.order["tool"],
+            "limits": self.group.enforced,
+        }
+        result.update(streams)
+        self.group.remove()
+        return result
+
+    def _outcome(self):
+        """Exit code and signal; sets ``error`` where the command never ran."""
+        if self._failure:
+            number, _, text = self._failure.decode("utf-8", "replace").partition(" ")
+            self.error = explain(self.order, int(number), text)
+            return None, None
+        if self.status is None:
+            return None, signal.SIGKILL if self.command else None
+        if not self.command.bwrap:
+            if os.WIFSIGNALED(self.status):
+                return None, os.WTERMSIG(self.status)
+            return os.WEXITSTATUS(self.status), None
+        if self.exit_code is None:
+            if self.reason is None:
+                self.error = self._explain_sandbox()
+            return None, signal.SIGKILL if self.reason else None
+        # Its init passes the end by a signal on as 128 + number, like a shell.
+        if 128 < self.exit_code <= 128 + signal.SIGRTMAX:
+            return None, self.exit_code - 128
+        return self.exit_code, None
+
+    def _explain_sandbox(self):
+        with open("stderr", "rb") as file:
+            told = file.read(4096).decode("utf-8", "replace")
+        match = re.search(r"^bwrap: execvp (.*): (.*)$", told, re.MULTILINE)
+        if match:
+            return explain(self.order, 0, match.group(2))
+        match = re.search(r"^bwrap: (.*)$", told, re.MULTILINE)
+        return "the sandbox could not be set up: %s" % (match.group(1) if match else "bubblewrap was killed")
+
+    def _listen(self, fd, reader):
+        self._readers[fd] = reader
+        self._poll.register(fd, select.POLLIN)
+
+    def _forget(self, fd):
+        self._poll.unregister(fd)
+        del self._readers[fd]
+        os.close(fd)
+
+    def _pause(self):
+        now = time.monotonic()
+        until = self.deadline if self.kill_at is None else self.kill_at
+        return max(0.0, min(TICK, until - now))
+
+    def _serve(self, seconds):
+        for fd, _ in self._poll.poll(int(seconds * 1000) + 1):
+            self._readers[fd](fd)
+
+    def _on_signal(self, fd):
+        numbers = os.read(fd, 4096)
+        if signal.SIGTERM in numbers and self.reason is None:
+            if os.path.exists("cancel"):
+                self.stop("cancelled")
+            else:
+                self.stop("abandoned")
+        self._reap()
+
+    def _on_output(self, fd, capture):
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            capture.feed(data)
+        else:
+            self._forget(fd)
+
+    def _on_exec(self, fd):
+        data = os.read(fd, 4096)
+        self._failure += data
+        if not data:
+            self._forget(fd)
+            if not self.command.bwrap:
+                self._begin()
+
+    def _on_gate(self, fd):
+        self._forget(fd)
+        self._begin()
+
+    def _begin(self):
+        """The command itself starts now; what went before was ours."""
+        if self.ended is None:
+            self.started = time.monotonic()
+            self.started_at = time.time()
+
+    def _on_status(self, fd):
+        data = os.read(fd, 4096)
+        if not data:
+            self._forget(fd)
+            return
+        self._told += data
+        init = re.search(rb'"child-pid": (\d+)', self._told)
+        code = re.search(rb'"exit-code": (\d+)', self._told)
+        if init:
+            self.init = int(init.group(1))
+        if code and self.exit_code is None:
+            self.exit_code = int(code.group(1))
+            self.ended = time.monotonic()
+
+    def _reap(self):
+        """Collect the dead; return whether any descendant is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if self.command is not None and pid == self.command.pid:
+                self.status = status
+                self.ended = self.ended or time.monotonic()
+
+    def _sweep(self):
+        """Kill what is left of the tree. As every orphan is handed to us, to have no child means that none is left."""
+        patience = time.monotonic() + PATIENCE
+        strays = []
+        while self._reap() and time.monotonic() < patience:
+            self.group.kill()
+            for pid in strays:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+            self._serve(0.005)
+            strays = descendants(os.getpid())
+
+    def _drain(self):
+        """Read what is still in the pipes; all writers are dead, so there is an end."""
+        fds = (self.command.stdout, self.command.stderr, self.command.status, self.command.failure)
+        while any(fd in self._readers for fd in fds):
+            if not self._poll.poll(0):
+                return  # a writer that could not be killed
+            self._serve(0)
+
+
+def descendants(ancestor):
+    """Process ids of all descendants, youngest generation last, by proc(5)."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, "rb") as file:
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+            except (OSError, IndexError):
+                continue
+            parents.setdefault(parent, []).append(int(name))
+    found = []
+    generation = [ancestor]
+    while generation:
+        generation = [child for pid in generation for child in parents.get(pid, ())]
+        found += generation
+    return found
+
+
+def explain(order, number, text):
+    """A sentence on why the program could not be started."""
+    program = order["command"][0]
+    text = os.strerror(number) if number else text
+    if text == os.strerror(8):  # ENOEXEC
+        return "%s cannot be executed: it has no interpreter line (#!)" % program
+    if text != os.strerror(2):  # ENOENT
+        return "%s cannot be executed: %s" % (program, text)
+    inside = order["places"]["work"].rstrip("/") + "/"
+    path = os.path.join(order["cwd"], program[len(inside):] if program.startswith(inside) else program)
+    if "/" in program and os.path.lexists(path):
+        try:
+            with open(path, "rb") as file:
+                line = file.readline(256).decode("utf-8", "replace").strip()
+        except OSError:
+            line = ""
+        if line.startswith("#!"):
+            return "interpreter not found: %s (first line of %s)" % (line[2:].strip(), os.path.basename(program))
+    return "program not found: %s" % program
