@@ -1,0 +1,86 @@
+"""What is installed in a virtual environment, read from the metadata of its distributions (never by running its Python)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from djed.errors import ToolError, UnsafeError
+from djed.model.artifact import Content
+from djed.toolbox.fs import open_regular
+
+__all__ = ["read_contents", "read_metadata"]
+
+# Headers come first; the description after them can be long and is not needed.
+_MAX_METADATA = 2**20
+_MAX_TEXT = 200
+_UNKNOWN = {"", "unknown", "none"}
+
+
+def read_contents(site_packages: Path) -> tuple[Content, ...]:
+    """Name, version, licence and requirements of each distribution, sorted by name. Raises ``ToolError`` for metadata without a name."""
+    found = [
+        read_metadata(_read(site_packages, entry.name))
+        for entry in os.scandir(site_packages)
+        if entry.name.endswith(".dist-info")
+    ]
+    return tuple(sorted(found, key=lambda content: content.name))
+
+
+def read_metadata(data: bytes) -> Content:
+    """What a METADATA file (core metadata, 2.4) says. Raises ``ToolError`` where it names no package or no version."""
+    from packaging.utils import canonicalize_name
+
+    headers: dict[str, list[str]] = {}
+    for name, value in _headers(data.decode(errors="replace")):
+        headers.setdefault(name, []).append(value)
+    names, versions = headers.get("name", []), headers.get("version", [])
+    if len(names) != 1 or len(versions) != 1:
+        raise ToolError("An installed package has metadata without its name and version.")
+    return Content(
+        name=canonicalize_name(names[0]),
+        version=versions[0],
+        licence=_licence(headers),
+        requires=tuple(headers.get("requires-dist", ())),
+    )
+
+
+def _licence(headers: dict[str, list[str]]) -> str | None:
+    """The SPDX expression, else the first line of the licence text, else the classifiers."""
+    for name in ("license-expression", "license"):
+        for value in headers.get(name, ()):
+            line = value.split("\n", 1)[0].strip()
+            if line.lower() not in _UNKNOWN:
+                return line[:_MAX_TEXT]
+    prefix = "License :: "
+    found = [
+        line.rpartition(" :: ")[2]
+        for line in headers.get("classifier", ())
+        if line.startswith(prefix) and line != f"{prefix}OSI Approved"
+    ]
+    return " AND ".join(found)[:_MAX_TEXT] or None
+
+
+def _headers(text: str) -> Iterator[tuple[str, str]]:
+    """Header fields up to the first empty line; a line that begins with a blank goes on with the field before it (RFC 822)."""
+    name, value = "", ""
+    for line in re.split(r"\r?\n", text):
+        if line[:1] in {" ", "\t"} and name:
+            value += "\n" + line.strip()
+            continue
+        if name:
+            yield name, value
+        if not line or ":" not in line:
+            return
+        name, _, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+
+
+def _read(site_packages: Path, folder: str) -> bytes:
+    try:
+        with open_regular(site_packages, f"{folder}/METADATA") as descriptor:
+            return os.read(descriptor, _MAX_METADATA)
+    except UnsafeError as wrong:
+        raise ToolError(f"The metadata of {folder!r} cannot be read: {wrong.message}") from wrong

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Usage: wheel.sh UV PYTHON OUTPUTS URL FILE ALGORITHM HEX LIMIT
+# Fetches one source distribution, checks its hash, and builds its wheel.
+set -eu
+uv=$1 python=$2 outputs=$3
+shift 3
+"$python" -I fetch.py "$@"
+exec "$uv" build --quiet --wheel --no-config --no-sources --no-create-gitignore --python "$python" --out-dir "$outputs/wheel" "$2"
