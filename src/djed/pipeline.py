@@ -30,7 +30,7 @@ from djed.model.request import File, Run
 from djed.observe.observations import observations
 from djed.observe.timing import summarise
 from djed.plan.match import match
-from djed.plan.python import choose_interpreter
+from djed.plan.interpreter import choose_interpreter
 from djed.plan.resources import limits
 
 __all__ = ["FLOW", "Context", "Move", "Step", "advance", "assemble"]
@@ -87,7 +87,12 @@ Step = Callable[[Inspection, Sequence[JobRecord], Context], Move]
 _WAIT = Move(park=True)
 
 
-def advance(inspection: Inspection, jobs: Sequence[JobRecord], context: Context, flow: Mapping[str, Step] | None = None) -> Move:
+def advance(
+    inspection: Inspection,
+    jobs: Sequence[JobRecord],
+    context: Context,
+    flow: Mapping[str, Step] | None = None,
+) -> Move:
     """One step. A handled error ends the inspection with it; anything else is a bug."""
     if inspection.cancel_requested:
         return _cancel(jobs)
@@ -104,7 +109,9 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
     request = inspection.request
     build_node, run_node, considered, reason = _place(inspection, context)
     if build_node is None or (request.run and run_node is None):
-        refused = Failure(stage="plan", kind="refused", message=reason, hint="See what each node has with: djed hwinfo")
+        refused = Failure(
+            stage="plan", kind="refused", message=reason, hint="See what each node has with: djed hwinfo"
+        )
         return Move(changes={"state": "refused", "failure": refused, "refusals": considered})
     try:
         interpreter = _choose(inspection, build_node)
@@ -123,18 +130,29 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
     )
     changes: dict[str, Any] = {"plan": chosen, "node": (run_node or build_node).id}
     if not needs_lock_job(request.environment):
-        lock = given_lock(request.environment, interpreter=interpreter, base=base)
+        lock = given_lock(request.environment, interpreter=interpreter, node=build_node, base=base)
         return Move(changes={**changes, "lock": lock, "state": "building"})
     if request.reuse != "nothing" and (known := context.find_lock(key)) is not None:
-        return Move(changes={**changes, "lock": known, "state": "building"}, cached=(("lock", _packages(known)),))
+        return Move(
+            changes={**changes, "lock": known, "state": "building"}, cached=(("lock", _packages(known)),)
+        )
     job = render_lock(
         request.environment,
         interpreter=interpreter,
         node=build_node,
-        limits=limits(request.build.resources, timeout=request.build.timeout, config=context.config, kind="lock", node=build_node),
+        limits=limits(
+            request.build.resources,
+            timeout=request.build.timeout,
+            config=context.config,
+            kind="lock",
+            node=build_node,
+        ),
         sandbox=request.sandbox,
+        settings=context.index_settings,
     )
-    new = NewJob(role="lock", job=replace(job, node=build_node.id), key=key if request.reuse != "nothing" else None)
+    new = NewJob(
+        role="lock", job=replace(job, node=build_node.id), key=key if request.reuse != "nothing" else None
+    )
     return Move(changes={**changes, "state": "locking"}, jobs=(new,), park=True)
 
 
@@ -165,7 +183,11 @@ def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -
     digest = builder.digest(assembly)
     if context.find_artifact(digest) is None:
         job = replace(builder.render(assembly), node=assembly.node.id)
-        return Move(changes={"artifact": digest}, jobs=_only_new(jobs, (NewJob(role="build", job=job, key=digest),)), park=True)
+        return Move(
+            changes={"artifact": digest},
+            jobs=_only_new(jobs, (NewJob(role="build", job=job, key=digest),)),
+            park=True,
+        )
     ready = {"artifact": digest, "state": "running"}
     cached = () if _job(jobs, "build") else (("build", ""),)
     return Move(changes=ready, cached=cached)
@@ -198,9 +220,14 @@ def assemble(inspection: Inspection, context: Context, *, package: str | None = 
     assert chosen is not None
     assert inspection.lock is not None
     node = next((node for node in context.nodes if node.id == chosen.build_node), None)
-    interpreter = next((item for item in node.interpreters if item.path == chosen.python), None) if node else None
+    interpreter = (
+        next((item for item in node.interpreters if item.path == chosen.python), None) if node else None
+    )
     if node is None or interpreter is None:
-        raise RefusedError(f"The Python {chosen.python} on {chosen.build_node} is not there any more.", hint=f"djed retry {inspection.id}")
+        raise RefusedError(
+            f"The Python {chosen.python} on {chosen.build_node} is not there any more.",
+            hint=f"djed retry {inspection.id}",
+        )
     return Assembly(
         environment=request.environment,
         lock=inspection.lock,
@@ -208,19 +235,34 @@ def assemble(inspection: Inspection, context: Context, *, package: str | None = 
         node=node,
         base=chosen.base or "",
         package=package,
-        limits=limits(request.build.resources, timeout=request.build.timeout, config=context.config, kind="build", node=node),
+        limits=limits(
+            request.build.resources,
+            timeout=request.build.timeout,
+            config=context.config,
+            kind="build",
+            node=node,
+        ),
         sandbox=request.sandbox,
+        settings=context.index_settings,
         salt=inspection.id if request.reuse == "nothing" else None,
     )
 
 
-def _place(inspection: Inspection, context: Context) -> tuple[Node | None, Node | None, tuple[Mapping[str, Any], ...], str]:
+def _place(
+    inspection: Inspection, context: Context
+) -> tuple[Node | None, Node | None, tuple[Mapping[str, Any], ...], str]:
     """The node to build on, the node to run on, what was considered, and why where nothing fits."""
     request = inspection.request
-    matches = {"build": match(request.build.hardware, context.nodes, resources=request.build.resources, section="build")}
+    matches = {
+        "build": match(
+            request.build.hardware, context.nodes, resources=request.build.resources, path="build.hardware"
+        )
+    }
     if request.run is not None:
         nodes = [node for target in request.run.targets for node in context.nodes if node.target == target]
-        matches["run"] = match(request.run.hardware, nodes, resources=request.run.resources, section="run")
+        matches["run"] = match(
+            request.run.hardware, nodes, resources=request.run.resources, path="run.hardware"
+        )
     considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
     chosen = {name: found.fits[0] if found.fits else None for name, found in matches.items()}
     reason = next((found.reason for found in matches.values() if not found.fits), "")
@@ -270,7 +312,9 @@ def _runs(inspection: Inspection, wanted: Run, context: Context) -> tuple[NewJob
         node=node.id,
     )
     roles = [f"warmup:{i}" for i in range(wanted.warmup)] + [f"run:{i}" for i in range(wanted.repeat)]
-    return tuple(NewJob(role=role, job=job, serial=inspection.id, turn=turn) for turn, role in enumerate(roles))
+    return tuple(
+        NewJob(role=role, job=job, serial=inspection.id, turn=turn) for turn, role in enumerate(roles)
+    )
 
 
 def _script(wanted: Run) -> tuple[File, ...]:
@@ -299,22 +343,40 @@ def _finish(inspection: Inspection, context: Context, failure: Failure | None) -
     if failure is not None:
         move = _fail(failure)
         done = replace(inspection, outcome=move.changes["outcome"], failure=failure, statistics=statistics)
-        return replace(move, changes={**move.changes, "statistics": statistics}, observations=observations(done, jobs))
+        return replace(
+            move, changes={**move.changes, "statistics": statistics}, observations=observations(done, jobs)
+        )
     done = replace(inspection, outcome="succeeded", statistics=statistics)
-    changes = {"state": "done", "outcome": "succeeded", "statistics": statistics, "metric": _short(statistics)}
+    changes = {
+        "state": "done",
+        "outcome": "succeeded",
+        "statistics": statistics,
+        "metric": _short(statistics),
+    }
     return Move(changes=changes, observations=observations(done, jobs))
 
 
-def _statistics(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> tuple[Statistics, ...]:
+def _statistics(
+    inspection: Inspection, jobs: Sequence[JobRecord], context: Context
+) -> tuple[Statistics, ...]:
     """Each metric over the counted runs that succeeded, ``duration`` first."""
     values: dict[str, list[float]] = {}
     for job in jobs:
         if job.role.startswith("run:") and job.failure is None and job.result is not None:
             for name, value in job.result.get("metrics", {}).items():
                 values.setdefault(name, []).append(value)
-    floor = context.noise_floor(inspection.plan.run_node) if inspection.plan and inspection.plan.run_node else None
+    floor = (
+        context.noise_floor(inspection.plan.run_node)
+        if inspection.plan and inspection.plan.run_node
+        else None
+    )
     return tuple(
-        summarise(name, series, unit="s" if name == "duration" else None, floor=floor if name == "duration" else None)
+        summarise(
+            name,
+            series,
+            unit="s" if name == "duration" else None,
+            floor=floor if name == "duration" else None,
+        )
         for name, series in values.items()
     )
 

@@ -61,12 +61,14 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # Asking
 
-    def submit(self, submissions: Sequence[Submission], *, fresh: bool = False) -> list[Inspection]:
+    def submit(self, submissions: Sequence[Submission], *, fresh: bool = False) -> Sequence[Inspection]:
         """Accept requests; once this returns they are durable. Those submitted together interleave their repeats.
 
         ``fresh``: do all anew, whatever the requests say of reuse. Raises ``RequestError``, ``StoreError``.
@@ -90,7 +92,9 @@ class Engine:
         with self.store.change() as connection:
             id_ = inspections.find(connection, reference)
             if not inspections.flag_cancel(connection, id_):
-                raise ConflictError(f"The inspection {id_} is {inspections.get(connection, id_).state} already.")
+                raise ConflictError(
+                    f"The inspection {id_} is {inspections.get(connection, id_).state} already."
+                )
             events.add(connection, [(id_, "cancel", {}, time.time())])
             return inspections.get(connection, id_)
 
@@ -110,24 +114,26 @@ class Engine:
         with self.store.database.read() as connection:
             return inspections.get(connection, inspections.find(connection, reference))
 
-    def list(self, *, states: Sequence[str] = (), name: str | None = None, limit: int = 50) -> list[Summary]:
+    def list(
+        self, *, states: Sequence[str] = (), name: str | None = None, limit: int = 50
+    ) -> Sequence[Summary]:
         """Inspections in short, newest first. ``states`` may hold states and outcomes."""
         with self.store.database.read() as connection:
             return inspections.summaries(connection, states=states, name=name, limit=limit)
 
-    def jobs(self, inspection: str) -> list[JobRecord]:
+    def jobs(self, inspection: str) -> Sequence[JobRecord]:
         """The jobs of an inspection with their reports, in the order in which they were made."""
         with self.store.database.read() as connection:
             id_ = inspections.find(connection, inspection)
             return jobs.of_inspection(connection, [id_], with_results=True)[id_]
 
-    def observations(self, reference: str | None = None, limit: int = 1000) -> list[StoredObservation]:
+    def observations(self, reference: str | None = None, limit: int = 1000) -> Sequence[StoredObservation]:
         """Observations of one inspection or of all, newest first."""
         with self.store.database.read() as connection:
             id_ = inspections.find(connection, reference) if reference is not None else None
             return facts.list_observations(connection, inspection=id_, limit=limit)
 
-    def events(self, ids: Sequence[str], after: int = 0) -> "list[Event]":
+    def events(self, ids: Sequence[str], after: int = 0) -> Sequence[Event]:
         """What happened to inspections behind event ``after``, in order."""
         with self.store.database.read() as connection:
             return events.after(connection, inspections, after)
@@ -163,7 +169,7 @@ class Engine:
         handle = runner.find(attempt)
         return b"".join(runner.logs(handle, stream, offset)) if handle else b""
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> Sequence[Node]:
         """Every node of every target."""
         return [node for runner in self.runners().values() for node in runner.nodes()]
 
@@ -206,7 +212,7 @@ class Engine:
         if failures:
             raise failures[0]
 
-    def wait(self, ids: Sequence[str]) -> list[Inspection]:
+    def wait(self, ids: Sequence[str]) -> Sequence[Inspection]:
         """Work until these inspections are final."""
         with self.working():
             for _ in self.follow(ids):
@@ -236,22 +242,35 @@ class Engine:
             if isinstance(file, File) and file.digest:
                 self.store.blobs.path(file.digest)
 
-    def _add(self, requests: Sequence[Request]) -> list[Inspection]:
+    def _add(self, requests: Sequence[Request]) -> Sequence[Inspection]:
         now = time.time()
         digests = [_request_digest(request) for request in requests]
         with self.store.change() as connection:
-            new = [self._new(connection, request, digest, now) for request, digest in zip(requests, digests, strict=True)]
+            new = [
+                self._new(connection, request, digest, now)
+                for request, digest in zip(requests, digests, strict=True)
+            ]
             inspections.add(connection, new, digests=digests)
         return new
 
     def _new(self, connection: sa.Connection, request: Request, digest: str, now: float) -> Inspection:
         """A queued inspection, or one that an identical earlier one answers (``reuse: result``)."""
         id_ = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
-        fresh = Inspection(id=id_, name=request.name, state="queued", request=request, created_at=now, updated_at=now)
+        fresh = Inspection(
+            id=id_, name=request.name, state="queued", request=request, created_at=now, updated_at=now
+        )
         known = inspections.answer_by(connection, digest) if request.reuse == "result" else None
         if known is None:
             return fresh
-        return replace(known, id=id_, name=request.name, request=request, created_at=now, updated_at=now, reused=known.reused or known.id)
+        return replace(
+            known,
+            id=id_,
+            name=request.name,
+            request=request,
+            created_at=now,
+            updated_at=now,
+            reused=known.reused or known.id,
+        )
 
 
 def _request_digest(request: Request) -> str:

@@ -29,7 +29,9 @@ class Blobs:
         """The file with that content. Raises ``NotFoundError``."""
         path = self._place(digest)
         if not path.is_file():
-            raise NotFoundError(f"The content {digest} is not in the store.", hint="It may have been removed by: djed gc")
+            raise NotFoundError(
+                f"The content {digest} is not in the store.", hint="It may have been removed by: djed gc"
+            )
         return path
 
     def put(self, data: bytes) -> str:
@@ -83,6 +85,8 @@ class Blobs:
         except OSError as error:
             draft.unlink(missing_ok=True)
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StoreFullError(f"There is no space left in {self.root}.", hint="Free some, for example with: djed gc") from error
+                raise StoreFullError(
+                    f"There is no space left in {self.root}.", hint="Free some, for example with: djed gc"
+                ) from error
             raise StoreError(f"The store cannot write to {self.root}: {error.strerror}.") from error
         return digest

@@ -39,7 +39,11 @@ class Database:
             raise StoreError(f"The data folder {path.parent} cannot be made: {error.strerror}.") from error
         self.journal_mode = "WAL" if sqlite_wal_safe(driver.sqlite_version_info) else "DELETE"
         self._engine = sa.create_engine(
-            f"sqlite:///{path}", module=driver, poolclass=QueuePool, pool_size=8, connect_args={"timeout": _BUSY_SECONDS}
+            f"sqlite:///{path}",
+            module=driver,
+            poolclass=QueuePool,
+            pool_size=8,
+            connect_args={"timeout": _BUSY_SECONDS},
         )
         event.listen(self._engine, "connect", self._configure)
         event.listen(self._engine, "begin", _begin)
@@ -69,7 +73,9 @@ class Database:
             return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
 
     def _configure(self, connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where _begin says, not where the driver guesses
+        connection.isolation_level = (
+            None  # transactions begin where _begin says, not where the driver guesses
+        )
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA journal_mode={self.journal_mode}")
         cursor.execute("PRAGMA synchronous=FULL")
@@ -78,8 +84,14 @@ class Database:
 
     def _check_version(self) -> None:
         with self._engine.begin() as connection:
-            known = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").scalar()
-            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if known else None
+            known = connection.exec_driver_sql(
+                "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
+            ).scalar()
+            version = (
+                connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+                if known
+                else None
+            )
         if version == SCHEMA_VERSION:
             return
         if version is not None and str(version) > SCHEMA_VERSION:
@@ -97,7 +109,9 @@ class Database:
     def _create(self) -> None:
         """A new store gets the tables as they are now, which a test holds equal to all migrations applied in order."""
         with self._writer.begin() as connection:
-            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+            connection.exec_driver_sql(
+                "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
+            )
             if connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 0:
                 metadata.create_all(connection)
                 connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{SCHEMA_VERSION}')")
@@ -113,18 +127,28 @@ class Database:
         low = text.lower()
         if "full" in low:
             return StoreFullError(
-                f"There is no space left for the store {self.path}.", hint="Free some, for example with: djed gc"
+                f"There is no space left for the store {self.path}.",
+                hint="Free some, for example with: djed gc",
             )
         if "readonly" in low or "read-only" in low:
-            return StoreError(f"The store {self.path} is read-only.", hint="Choose another folder with --data.")
+            return StoreError(
+                f"The store {self.path} is read-only.", hint="Choose another folder with --data."
+            )
         if "unable to open" in low:
-            return StoreError(f"The store {self.path} cannot be opened.", hint="Check the rights of its folder, or use --data.")
+            return StoreError(
+                f"The store {self.path} cannot be opened.",
+                hint="Check the rights of its folder, or use --data.",
+            )
         if "not a database" in low or "malformed" in low:
-            return StoreError(f"The file {self.path} is not a store, or is damaged: {text}.", hint="Restore it from a copy.")
+            return StoreError(
+                f"The file {self.path} is not a store, or is damaged: {text}.", hint="Restore it from a copy."
+            )
         if "locked" in low:
             return StoreError(f"The store {self.path} was locked by another process for {_BUSY_SECONDS} s.")
         if "disk i/o" in low:
-            return StoreFullError(f"The store {self.path} cannot be written: {text}.", hint="Check the disk and its free space.")
+            return StoreFullError(
+                f"The store {self.path} cannot be written: {text}.", hint="Check the disk and its free space."
+            )
         return StoreError(f"The store {self.path} failed: {text}.")
 
 

@@ -18,16 +18,28 @@ def add(connection: sa.Connection, new: Sequence[tuple[str, str, Mapping[str, An
     """Append events: inspection, kind, data, time."""
     if new:
         connection.execute(
-            sa.insert(table), [{"inspection": item, "kind": kind, "data": dump(data), "at": at} for item, kind, data, at in new]
+            sa.insert(table),
+            [
+                {"inspection": item, "kind": kind, "data": dump(data), "at": at}
+                for item, kind, data, at in new
+            ],
         )
 
 
-def after(connection: sa.Connection, inspections: Sequence[str], seq: int, *, limit: int = 1000) -> list[Event]:
+def after(
+    connection: sa.Connection, inspections: Sequence[str], seq: int, *, limit: int = 1000
+) -> list[Event]:
     """The events of these inspections behind ``seq``, in order."""
     rows = connection.execute(
-        sa.select(table).where(table.c.inspection.in_(inspections), table.c.seq > seq).order_by(table.c.seq).limit(limit)
+        sa.select(table)
+        .where(table.c.inspection.in_(inspections), table.c.seq > seq)
+        .order_by(table.c.seq)
+        .limit(limit)
     )
-    return [Event(seq=row.seq, inspection=row.inspection, kind=row.kind, data=load_json(row.data), at=row.at) for row in rows]
+    return [
+        Event(seq=row.seq, inspection=row.inspection, kind=row.kind, data=load_json(row.data), at=row.at)
+        for row in rows
+    ]
 
 
 def remove(connection: sa.Connection, inspection: str) -> None:

@@ -35,7 +35,9 @@ def add_lock(connection: sa.Connection, key: str, lock: Lock, now: float) -> Non
 
 def find_lock(connection: sa.Connection, key: str) -> tuple[Lock, float] | None:
     """The lock that answered ``key``, and when."""
-    row = connection.execute(sa.select(locks.c.record, locks.c.created_at).where(locks.c.key == key)).one_or_none()
+    row = connection.execute(
+        sa.select(locks.c.record, locks.c.created_at).where(locks.c.key == key)
+    ).one_or_none()
     lock = load(Lock, row.record) if row else None
     return (lock, row.created_at) if row and lock else None
 
@@ -50,14 +52,22 @@ def add_artifact(connection: sa.Connection, artifact: Artifact, now: float) -> N
     connection.execute(sa.delete(artifacts).where(artifacts.c.digest == artifact.digest))
     connection.execute(
         sa.insert(artifacts).values(
-            digest=artifact.digest, kind=artifact.kind, record=dump(artifact), size=artifact.size, created_at=now, used_at=now
+            digest=artifact.digest,
+            kind=artifact.kind,
+            record=dump(artifact),
+            size=artifact.size,
+            created_at=now,
+            used_at=now,
         )
     )
 
 
 def find_artifact(connection: sa.Connection, digest: str) -> Artifact | None:
     """The artifact of that digest."""
-    return load(Artifact, connection.execute(sa.select(artifacts.c.record).where(artifacts.c.digest == digest)).scalar())
+    return load(
+        Artifact,
+        connection.execute(sa.select(artifacts.c.record).where(artifacts.c.digest == digest)).scalar(),
+    )
 
 
 def use_artifact(connection: sa.Connection, digest: str, now: float) -> None:
@@ -81,13 +91,21 @@ def unused_artifacts(connection: sa.Connection, before: float) -> list[Artifact]
     return [artifact for text in rows.scalars() if (artifact := load(Artifact, text)) is not None]
 
 
-def add_observations(connection: sa.Connection, inspection: str, new: Sequence[Observation], now: float) -> None:
+def add_observations(
+    connection: sa.Connection, inspection: str, new: Sequence[Observation], now: float
+) -> None:
     """Keep observations of an inspection."""
     if new:
         connection.execute(
             sa.insert(observations),
             [
-                {"inspection": inspection, "kind": item.kind, "subject": dump(item.subject), "value": dump(item.value), "created_at": now}
+                {
+                    "inspection": inspection,
+                    "kind": item.kind,
+                    "subject": dump(item.subject),
+                    "value": dump(item.value),
+                    "created_at": now,
+                }
                 for item in new
             ],
         )

@@ -19,7 +19,23 @@ from djed.store import events
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import inspections as table
 
-__all__ = ["Claimed", "add", "answer_by", "any_due", "apply", "claim", "find", "flag_cancel", "get", "hand_back", "remove", "summaries", "unfinished", "wake"]
+__all__ = [
+    "Claimed",
+    "add",
+    "answer_by",
+    "any_due",
+    "apply",
+    "claim",
+    "find",
+    "flag_cancel",
+    "get",
+    "hand_back",
+    "older",
+    "remove",
+    "summaries",
+    "unfinished",
+    "wake",
+]
 
 _FINAL = tuple(FINAL)
 _JSON_FIELDS = ("plan", "lock", "failure", "statistics", "refusals")
@@ -61,7 +77,11 @@ def add(connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequen
 
 def any_due(connection: sa.Connection, now: float) -> bool:
     """Whether there is anything to claim: a look that takes no write lock."""
-    query = sa.select(table.c.seq).where(table.c.due.is_not(None), table.c.due <= now, table.c.lease_until <= now).limit(1)
+    query = (
+        sa.select(table.c.seq)
+        .where(table.c.due.is_not(None), table.c.due <= now, table.c.lease_until <= now)
+        .limit(1)
+    )
     return connection.execute(query).first() is not None
 
 
@@ -81,11 +101,22 @@ def claim(connection: sa.Connection, *, owner: str, now: float, lease: float, li
             .values(owner=owner, lease_until=now + lease, token=table.c.token + 1)
         )
     return [
-        Claimed(inspection=replace(_noun(row), token=row.token + 1), wakes=row.wakes, lead=row.lead, seq=row.seq) for row in rows
+        Claimed(
+            inspection=replace(_noun(row), token=row.token + 1), wakes=row.wakes, lead=row.lead, seq=row.seq
+        )
+        for row in rows
     ]
 
 
-def apply(connection: sa.Connection, claimed: Claimed, changes: Mapping[str, Any], *, now: float, park: bool, keep: bool) -> bool:
+def apply(
+    connection: sa.Connection,
+    claimed: Claimed,
+    changes: Mapping[str, Any],
+    *,
+    now: float,
+    park: bool,
+    keep: bool,
+) -> bool:
     """Write what a step decided, if the lease is still ours; ``False``: a late writer, nothing was written.
 
     ``park``: until something wakes it, unless something has since it was claimed. ``keep``: stay the owner for the next step.
@@ -144,10 +175,16 @@ def find(connection: sa.Connection, reference: str) -> str:
     else:
         found = connection.execute(newest.where(table.c.id == reference)).scalars().all()
     if not found and len(reference) >= 3:
-        found = connection.execute(newest.where(table.c.id.startswith(reference, autoescape=True)).limit(5)).scalars().all()
+        found = (
+            connection.execute(newest.where(table.c.id.startswith(reference, autoescape=True)).limit(5))
+            .scalars()
+            .all()
+        )
     found = found or connection.execute(newest.where(table.c.name == reference).limit(1)).scalars().all()
     if len(found) > 1:
-        raise ConflictError(f"Several inspections begin with {reference!r}: {', '.join(found)}.", hint="Give more characters.")
+        raise ConflictError(
+            f"Several inspections begin with {reference!r}: {', '.join(found)}.", hint="Give more characters."
+        )
     if not found:
         raise NotFoundError(f"There is no inspection {reference!r}.", hint="See them with: djed list")
     return str(found[0])
@@ -170,15 +207,37 @@ def unfinished(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
     return list(rows.scalars())
 
 
-def summaries(connection: sa.Connection, *, states: Sequence[str], name: str | None, limit: int) -> list[Summary]:
+def summaries(
+    connection: sa.Connection, *, states: Sequence[str], name: str | None, limit: int
+) -> list[Summary]:
     """The list, newest first. ``states`` may hold states and outcomes."""
-    columns = [table.c[key] for key in ("id", "name", "state", "outcome", "created_at", "updated_at", "node", "metric", "failure", "repeats")]
+    columns = [
+        table.c[key]
+        for key in (
+            "id",
+            "name",
+            "state",
+            "outcome",
+            "created_at",
+            "updated_at",
+            "node",
+            "metric",
+            "failure",
+            "repeats",
+        )
+    ]
     query = sa.select(*columns).order_by(table.c.seq.desc()).limit(limit)
     if states:
         query = query.where(table.c.state.in_(states) | table.c.outcome.in_(states))
     if name is not None:
         query = query.where(table.c.name == name)
     return [_summary(row) for row in connection.execute(query)]
+
+
+def older(connection: sa.Connection, before: float) -> list[str]:
+    """Final inspections that ended before that time."""
+    query = sa.select(table.c.id).where(table.c.state.in_(_FINAL), table.c.updated_at < before)
+    return list(connection.execute(query).scalars())
 
 
 def remove(connection: sa.Connection, id_: str) -> None:

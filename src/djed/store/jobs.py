@@ -18,7 +18,24 @@ from djed.store.rows import dump, load, load_json
 from djed.store.schema import attempts, job_uses, jobs
 from djed.store.schema import inspections as inspection_table
 
-__all__ = ["Started", "adopt", "any_queued", "attach", "cancel_for", "cancelled", "current", "finish", "hand_back", "of_inspection", "remove_unused", "renew", "retry", "roles", "start", "users"]
+__all__ = [
+    "Started",
+    "adopt",
+    "any_queued",
+    "attach",
+    "cancel_for",
+    "cancelled",
+    "current",
+    "finish",
+    "hand_back",
+    "of_inspection",
+    "remove_unused",
+    "renew",
+    "retry",
+    "roles",
+    "start",
+    "users",
+]
 
 _UNFINISHED = ("queued", "active")
 
@@ -33,19 +50,27 @@ class Started:
     """Another worker began it: look for it outside before starting anything."""
 
 
-def attach(connection: sa.Connection, inspection: str, new: Sequence[NewJob], *, lead: int, priority: int, now: float) -> None:
+def attach(
+    connection: sa.Connection, inspection: str, new: Sequence[NewJob], *, lead: int, priority: int, now: float
+) -> None:
     """Give an inspection its jobs."""
     for item in new:
         shared = None
         if item.key is not None:
             shared = connection.execute(
-                sa.select(jobs.c.id).where(jobs.c.key == item.key, jobs.c.state.in_(_UNFINISHED), ~jobs.c.cancel_requested)
+                sa.select(jobs.c.id).where(
+                    jobs.c.key == item.key, jobs.c.state.in_(_UNFINISHED), ~jobs.c.cancel_requested
+                )
             ).scalar()
         id_ = shared or secrets.token_hex(6)
         if shared is None:
-            connection.execute(sa.insert(jobs).values(**_row(item, id_, lead=lead, priority=priority, now=now)))
+            connection.execute(
+                sa.insert(jobs).values(**_row(item, id_, lead=lead, priority=priority, now=now))
+            )
         use = {"inspection": inspection, "role": item.role, "job": id_}
-        connection.execute(sa.delete(job_uses).where(job_uses.c.inspection == inspection, job_uses.c.role == item.role))
+        connection.execute(
+            sa.delete(job_uses).where(job_uses.c.inspection == inspection, job_uses.c.role == item.role)
+        )
         connection.execute(sa.insert(job_uses).values(use))
 
 
@@ -67,7 +92,9 @@ def _row(item: NewJob, id_: str, *, lead: int, priority: int, now: float) -> dic
     }
 
 
-def adopt(connection: sa.Connection, *, owner: str, targets: Sequence[str], now: float, lease: float) -> list[Started]:
+def adopt(
+    connection: sa.Connection, *, owner: str, targets: Sequence[str], now: float, lease: float
+) -> list[Started]:
     """Take over attempts whose worker let its lease run out."""
     rows = connection.execute(
         sa.select(jobs)
@@ -81,7 +108,12 @@ def adopt(connection: sa.Connection, *, owner: str, targets: Sequence[str], now:
 
 def any_queued(connection: sa.Connection, node: str) -> bool:
     """Whether anything waits for a node: a look that takes no write lock."""
-    return connection.execute(sa.select(jobs.c.seq).where(jobs.c.state == "queued", jobs.c.node == node).limit(1)).first() is not None
+    return (
+        connection.execute(
+            sa.select(jobs.c.seq).where(jobs.c.state == "queued", jobs.c.node == node).limit(1)
+        ).first()
+        is not None
+    )
 
 
 def start(
@@ -100,7 +132,11 @@ def start(
     The attempt rows are part of the transaction: nothing is started outside before they are committed. A job that does not fit now is not
     overtaken, so that large ones do not starve.
     """
-    active = connection.execute(sa.select(jobs.c.cpus, jobs.c.memory, jobs.c.serial).where(jobs.c.state == "active", jobs.c.node == node)).all()
+    active = connection.execute(
+        sa.select(jobs.c.cpus, jobs.c.memory, jobs.c.serial).where(
+            jobs.c.state == "active", jobs.c.node == node
+        )
+    ).all()
     taken = {cpu for row in active for cpu in load_json(row.cpus) or ()}
     free = [cpu for cpu in cpus if cpu not in taken]
     left = None if memory is None else memory - sum(row.memory or 0 for row in active)
@@ -133,12 +169,20 @@ def _cpus_wanted(row: Any, all_of_them: int) -> int:
     return all_of_them if wanted is None else min(all_of_them, max(1, -int(-wanted // 1)))
 
 
-def _begin(connection: sa.Connection, row: Any, granted: tuple[int, ...], *, owner: str, until: float, now: float) -> Started:
+def _begin(
+    connection: sa.Connection, row: Any, granted: tuple[int, ...], *, owner: str, until: float, now: float
+) -> Started:
     number = row.attempts + 1
     name = f"djed-{row.id}-{number}"
     connection.execute(
         sa.insert(attempts).values(
-            name=name, job=row.id, number=number, node=row.node, cpus=dump(granted), state="started", started_at=now
+            name=name,
+            job=row.id,
+            number=number,
+            node=row.node,
+            cpus=dump(granted),
+            state="started",
+            started_at=now,
         )
     )
     connection.execute(
@@ -164,7 +208,12 @@ def _attempt(row: Any) -> Attempt:
     spec_ = load(Job, row.spec)
     assert spec_ is not None
     return Attempt(
-        name=row.attempt, job_id=row.id, number=row.attempts, job=spec_, node=row.node, cpus=tuple(load_json(row.cpus) or ())
+        name=row.attempt,
+        job_id=row.id,
+        number=row.attempts,
+        job=spec_,
+        node=row.node,
+        cpus=tuple(load_json(row.cpus) or ()),
     )
 
 
@@ -176,7 +225,9 @@ def _own(connection: sa.Connection, id_: str, owner: str, until: float) -> None:
 
 def renew(connection: sa.Connection, owner: str, until: float) -> None:
     """Keep all attempts of a worker."""
-    connection.execute(sa.update(jobs).where(jobs.c.owner == owner, jobs.c.state == "active").values(lease_until=until))
+    connection.execute(
+        sa.update(jobs).where(jobs.c.owner == owner, jobs.c.state == "active").values(lease_until=until)
+    )
 
 
 def hand_back(connection: sa.Connection, owners: Sequence[str]) -> None:
@@ -203,7 +254,9 @@ def finish(
     if not done.rowcount:
         return False
     connection.execute(
-        sa.update(attempts).where(attempts.c.name == attempt.name).values(state="accepted", ended_at=now, result=dump(result))
+        sa.update(attempts)
+        .where(attempts.c.name == attempt.name)
+        .values(state="accepted", ended_at=now, result=dump(result))
     )
     inspections.wake(connection, users(connection, attempt.job_id))
     return True
@@ -218,7 +271,9 @@ def retry(connection: sa.Connection, started: Started, *, now: float) -> bool:
         .values(state="queued", owner=None, lease_until=0.0, cpus=None)
     )
     if done.rowcount:
-        connection.execute(sa.update(attempts).where(attempts.c.name == attempt.name).values(state="lost", ended_at=now))
+        connection.execute(
+            sa.update(attempts).where(attempts.c.name == attempt.name).values(state="lost", ended_at=now)
+        )
     return bool(done.rowcount)
 
 
@@ -228,14 +283,18 @@ def cancel_for(connection: sa.Connection, inspection: str) -> int:
     A job that others wait for goes on for them and is no longer one of this inspection.
     """
     mine = sa.select(job_uses.c.job).where(job_uses.c.inspection == inspection)
-    shared = sa.select(job_uses.c.job).where(job_uses.c.inspection.in_(_waiting()), job_uses.c.inspection != inspection)
+    shared = sa.select(job_uses.c.job).where(
+        job_uses.c.inspection.in_(_waiting()), job_uses.c.inspection != inspection
+    )
     unfinished = sa.select(jobs.c.id).where(jobs.c.id.in_(mine), jobs.c.state.in_(_UNFINISHED))
     connection.execute(
         sa.delete(job_uses).where(
             job_uses.c.inspection == inspection, job_uses.c.job.in_(unfinished), job_uses.c.job.in_(shared)
         )
     )
-    connection.execute(sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "queued").values(state="cancelled"))
+    connection.execute(
+        sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "queued").values(state="cancelled")
+    )
     flagged = connection.execute(
         sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "active").values(cancel_requested=True)
     )
@@ -251,7 +310,9 @@ def _waiting() -> Any:
 def cancelled(connection: sa.Connection, owner: str) -> list[str]:
     """Names of our active attempts that are to be cancelled."""
     rows = connection.execute(
-        sa.select(jobs.c.attempt).where(jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested)
+        sa.select(jobs.c.attempt).where(
+            jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested
+        )
     )
     return list(rows.scalars())
 
@@ -270,7 +331,9 @@ def users(connection: sa.Connection, job: str) -> list[str]:
 def current(connection: sa.Connection, job: str) -> tuple[Attempt, dict[str, Any] | None] | None:
     """The current or accepted attempt of a job, and its report where it has one; ``None`` before the first."""
     row = connection.execute(
-        sa.select(jobs, attempts.c.result).join(attempts, attempts.c.name == jobs.c.attempt).where(jobs.c.id == job)
+        sa.select(jobs, attempts.c.result)
+        .join(attempts, attempts.c.name == jobs.c.attempt)
+        .where(jobs.c.id == job)
     ).one_or_none()
     return None if row is None else (_attempt(row), load_json(row.result))
 
@@ -281,7 +344,9 @@ def remove_unused(connection: sa.Connection) -> None:
     connection.execute(sa.delete(jobs).where(jobs.c.id.not_in(used), jobs.c.state.not_in(_UNFINISHED)))
 
 
-def of_inspection(connection: sa.Connection, ids: Sequence[str], *, with_results: bool) -> dict[str, list[JobRecord]]:
+def of_inspection(
+    connection: sa.Connection, ids: Sequence[str], *, with_results: bool
+) -> dict[str, list[JobRecord]]:
     """The jobs of each inspection, in the order in which they were made."""
     columns: list[Any] = [
         job_uses.c.inspection, job_uses.c.role, jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.attempts, jobs.c.attempt, jobs.c.node,

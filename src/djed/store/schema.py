@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-__all__ = ["artifacts", "attempts", "events", "inspections", "job_uses", "jobs", "locks", "metadata", "observations"]
+__all__ = [
+    "artifacts",
+    "attempts",
+    "events",
+    "inspections",
+    "job_uses",
+    "jobs",
+    "locks",
+    "metadata",
+    "observations",
+]
 
 metadata = MetaData()
 

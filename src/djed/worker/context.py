@@ -40,10 +40,15 @@ class StoreMaterials:
         path = self._store.artifact_path(digest)
         if artifact is None or not path.exists():
             self._forget(digest)
-            raise NotFoundError(f"The artifact {digest} is not there any more.", hint="A retry builds it anew.")
+            raise NotFoundError(
+                f"The artifact {digest} is not there any more.", hint="A retry builds it anew."
+            )
         if not check_manifest(path, artifact.manifest):
             self._forget(digest)
-            raise UnsafeError(f"The artifact {digest} was changed after it was sealed.", hint="It was dropped; a retry builds it anew.")
+            raise UnsafeError(
+                f"The artifact {digest} was changed after it was sealed.",
+                hint="It was dropped; a retry builds it anew.",
+            )
         return path
 
     def _forget(self, digest: str) -> None:
@@ -54,7 +59,9 @@ class StoreMaterials:
 class StoreContext:
     """:class:`djed.pipeline.Context` over a store."""
 
-    def __init__(self, store: Store, config: Config, nodes: Sequence[Node], index_settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: Store, config: Config, nodes: Sequence[Node], index_settings: Mapping[str, str]
+    ) -> None:
         self.config = config
         self.nodes = nodes
         self.index_settings = index_settings

@@ -66,9 +66,14 @@ class Harvest:
 
 def refused(job: Job, error: DjedError) -> Harvest:
     """An attempt that could not be started, for a reason that stays."""
-    kinds: list[tuple[type[DjedError], FailureClass]] = [(UnsafeError, "artifact_damaged"), (NotFoundError, "artifact_damaged")]
+    kinds: list[tuple[type[DjedError], FailureClass]] = [
+        (UnsafeError, "artifact_damaged"),
+        (NotFoundError, "artifact_damaged"),
+    ]
     kind = next((name for cls, name in kinds if isinstance(error, cls)), "sandbox_failed")
-    return Harvest(failure=Failure(stage=_STAGES[job.kind], kind=kind, message=error.message, hint=error.hint))
+    return Harvest(
+        failure=Failure(stage=_STAGES[job.kind], kind=kind, message=error.message, hint=error.hint)
+    )
 
 
 class Harvester:
@@ -83,12 +88,18 @@ class Harvester:
         home = self._store.attempts / attempt.name
         result = runner.collect(handle, home)
         if result.lost:
-            failure = classify(stage=_STAGES[attempt.job.kind], result=result, stdout=b"", stderr=b"", context={})
+            failure = classify(
+                stage=_STAGES[attempt.job.kind], result=result, stdout=b"", stderr=b"", context={}
+            )
             return Harvest(lost=True, failure=failure)
         result, logs = self._logs(result, home)
         user = self._user(attempt)
         failure = classify(
-            stage=_STAGES[attempt.job.kind], result=result, stdout=logs["stdout"], stderr=logs["stderr"], context=self._evidence(user)
+            stage=_STAGES[attempt.job.kind],
+            result=result,
+            stdout=logs["stdout"],
+            stderr=logs["stderr"],
+            context=self._evidence(user),
         )
         made = Harvest(failure=failure)
         if failure is None and user is not None:
@@ -115,8 +126,13 @@ class Harvester:
             if entry.kind == "skipped":
                 skipped.append(f"{entry.path}: {entry.reason}")
                 continue
-            with open_regular(outputs, entry.path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
-                kept.append(OutputFile(path=entry.path, size=entry.size, digest=self._store.blobs.put_stream(file)))
+            with (
+                open_regular(outputs, entry.path) as descriptor,
+                os.fdopen(descriptor, "rb", closefd=False) as file,
+            ):
+                kept.append(
+                    OutputFile(path=entry.path, size=entry.size, digest=self._store.blobs.put_stream(file))
+                )
         return replace(result, outputs=tuple(kept), skipped=tuple(skipped))
 
     def _user(self, attempt: Attempt) -> Inspection | None:
@@ -134,7 +150,14 @@ class Harvester:
             "request": user.request,
             "stack": user.lock.stack if user.lock else {},
             "python": user.plan.python_version if user.plan else None,
-            "hardware": next((node.hardware for node in self._context.nodes if user.plan and node.id == user.plan.run_node), None),
+            "hardware": next(
+                (
+                    node.hardware
+                    for node in self._context.nodes
+                    if user.plan and node.id == user.plan.run_node
+                ),
+                None,
+            ),
         }
 
     def _product(self, attempt: Attempt, result: Result, outputs: Path, user: Inspection) -> Harvest:
@@ -147,7 +170,12 @@ class Harvester:
         except BuildError as error:
             return Harvest(failure=error.failure)
         except DjedError as error:
-            failure = Failure(stage=_STAGES[attempt.job.kind], kind="build_backend_failed", message=error.message, hint=error.hint)
+            failure = Failure(
+                stage=_STAGES[attempt.job.kind],
+                kind="build_backend_failed",
+                message=error.message,
+                hint=error.hint,
+            )
             return Harvest(failure=failure)
         return Harvest()
 
@@ -156,9 +184,14 @@ class Harvester:
         assert plan is not None
         node = next(node for node in self._context.nodes if node.id == plan.build_node)
         interpreter = next(item for item in node.interpreters if item.path == plan.python)
-        with open_regular(outputs, "pylock.toml") as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        with (
+            open_regular(outputs, "pylock.toml") as descriptor,
+            os.fdopen(descriptor, "rb", closefd=False) as file,
+        ):
             text = file.read(_LOCK_CAP)
-        lock = read_lock(text, user.request.environment, interpreter=interpreter, node=node, base=plan.base or "")
+        lock = read_lock(
+            text, user.request.environment, interpreter=interpreter, node=node, base=plan.base or ""
+        )
         count = len(lock.packages)
         return Harvest(lock=(plan.lock_key or "", lock), detail=f"{count} package{'' if count == 1 else 's'}")
 
@@ -177,7 +210,12 @@ class Harvester:
         return next(record.role.partition(":")[2] for record in records if record.id == attempt.job_id)
 
     def _report(
-        self, attempt: Attempt, result: Result, logs: Mapping[str, bytes], user: Inspection | None, failure: Failure | None
+        self,
+        attempt: Attempt,
+        result: Result,
+        logs: Mapping[str, bytes],
+        user: Inspection | None,
+        failure: Failure | None,
     ) -> Mapping[str, Any]:
         script = next((file.digest for file in reversed(attempt.job.files) if file.digest), None)
         found = report(

@@ -86,7 +86,9 @@ class Worker:
                 while not self._stop.is_set():
                     try:
                         self._turn(pool)
-                    except StoreFullError as error:  # nothing is lost: leases and attempts wait until there is space
+                    except (
+                        StoreFullError
+                    ) as error:  # nothing is lost: leases and attempts wait until there is space
                         _logger.warning("%s", error)
                         self._bell.wait(1.0)
             finally:
@@ -118,9 +120,12 @@ class Worker:
         worked = bool(claimed)
         while claimed:
             with self.store.database.read() as connection:
-                records = jobs.of_inspection(connection, [item.inspection.id for item in claimed], with_results=False)
+                records = jobs.of_inspection(
+                    connection, [item.inspection.id for item in claimed], with_results=False
+                )
             moves = [
-                (item, advance(item.inspection, records[item.inspection.id], self._context, self._flow)) for item in claimed
+                (item, advance(item.inspection, records[item.inspection.id], self._context, self._flow))
+                for item in claimed
             ]
             claimed = self._apply(moves)
         return worked
@@ -143,20 +148,35 @@ class Worker:
     def _record(self, connection: sa.Connection, item: Claimed, move: Move, now: float) -> None:
         """What a move brings with it: jobs, observations, events."""
         inspection = item.inspection
-        jobs.attach(connection, inspection.id, move.jobs, lead=item.lead, priority=inspection.request.priority, now=now)
+        jobs.attach(
+            connection,
+            inspection.id,
+            move.jobs,
+            lead=item.lead,
+            priority=inspection.request.priority,
+            now=now,
+        )
         if move.cancel and not jobs.cancel_for(connection, inspection.id) and move.park:
             inspections.wake(connection, [inspection.id])
         if artifact := move.changes.get("artifact"):
             facts.use_artifact(connection, artifact, now)
         facts.add_observations(connection, inspection.id, move.observations, now)
         new: list[tuple[str, str, Mapping[str, Any], float]] = [
-            (inspection.id, "job", {"role": role, "state": "cached", "detail": detail}, now) for role, detail in move.cached
+            (inspection.id, "job", {"role": role, "state": "cached", "detail": detail}, now)
+            for role, detail in move.cached
         ]
         new += [(inspection.id, "job", {"role": job.role, "state": "waiting"}, now) for job in move.jobs]
         state = move.changes.get("state")
         if state in FINAL:
             seconds = now - inspection.created_at
-            new.append((inspection.id, "done", {"state": state, "outcome": move.changes.get("outcome"), "seconds": seconds}, now))
+            new.append(
+                (
+                    inspection.id,
+                    "done",
+                    {"state": state, "outcome": move.changes.get("outcome"), "seconds": seconds},
+                    now,
+                )
+            )
         elif state is not None:
             new.append((inspection.id, "state", {"state": state}, now))
         events.add(connection, new)
@@ -173,7 +193,13 @@ class Worker:
             now = time.time()
             with self.store.change() as connection:
                 fresh = jobs.start(
-                    connection, owner=self.name, node=node.id, cpus=_cpus(node), memory=node.hardware.memory, now=now, lease=self.config.lease
+                    connection,
+                    owner=self.name,
+                    node=node.id,
+                    cpus=_cpus(node),
+                    memory=node.hardware.memory,
+                    now=now,
+                    lease=self.config.lease,
                 )
                 self._tell(connection, fresh, "started", now)
             started += fresh
@@ -210,7 +236,11 @@ class Worker:
                     watched.runner.cancel(watched.handle)
         over = 0
         for runner in self._runners.values():
-            mine = {name: item for name, item in self._watched.items() if item.runner is runner and not item.harvesting}
+            mine = {
+                name: item
+                for name, item in self._watched.items()
+                if item.runner is runner and not item.harvesting
+            }
             for name, status in runner.poll([item.handle for item in mine.values()]).items():
                 if status.state in {"over", "lost"}:
                     mine[name].harvesting = True
@@ -228,7 +258,9 @@ class Worker:
             _logger.warning("attempt %s: %s", attempt.name, error)
         except Exception as error:
             _logger.exception("attempt %s cannot be harvested", attempt.name)
-            harvest = refused(attempt.job, DjedError(f"Djed failed on this result: {error!r}.", hint="Please report this."))
+            harvest = refused(
+                attempt.job, DjedError(f"Djed failed on this result: {error!r}.", hint="Please report this.")
+            )
         with self._guard:
             self._harvested.append((watched, harvest))
         self._bell.ring()
@@ -263,7 +295,12 @@ class Worker:
         now = time.time()
         with self.store.change() as connection:
             if not jobs.finish(
-                connection, started, result=harvest.report, failure=harvest.failure, state=harvest.state, now=now
+                connection,
+                started,
+                result=harvest.report,
+                failure=harvest.failure,
+                state=harvest.state,
+                now=now,
             ):
                 _logger.warning("attempt %s: late writer refused", started.attempt.name)
                 return False
@@ -274,12 +311,25 @@ class Worker:
             self._tell(connection, [started], harvest.state, now, more)
         return True
 
-    def _tell(self, connection: sa.Connection, started: list[Started], state: str, now: float, more: Mapping[str, Any] | None = None) -> None:
+    def _tell(
+        self,
+        connection: sa.Connection,
+        started: list[Started],
+        state: str,
+        now: float,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         """An event for each inspection that uses the job."""
         new = []
         for item in started:
             attempt = item.attempt
-            data = {"job": attempt.job_id, "state": state, "attempt": attempt.name, "node": attempt.node, **(more or {})}
+            data = {
+                "job": attempt.job_id,
+                "state": state,
+                "attempt": attempt.name,
+                "node": attempt.node,
+                **(more or {}),
+            }
             for inspection, role in jobs.roles(connection, attempt.job_id):
                 new.append((inspection, "job", {"role": role, **data}, now))
         events.add(connection, new)
@@ -300,7 +350,11 @@ class Worker:
         with self.store.change() as connection:
             jobs.renew(connection, self.name, time.time() + self.config.lease)
             adopted = jobs.adopt(
-                connection, owner=self.name, targets=list(self._runners), now=time.time(), lease=self.config.lease
+                connection,
+                owner=self.name,
+                targets=list(self._runners),
+                now=time.time(),
+                lease=self.config.lease,
             )
         for item in adopted:
             self._submit(item)

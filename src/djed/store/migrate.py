@@ -1,0 +1,20 @@
+"""Migrations: an older store is brought up to date, one step after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.command import upgrade as alembic_upgrade
+from alembic.config import Config as AlembicConfig
+
+__all__ = ["upgrade"]
+
+
+def upgrade(engine: sa.Engine, revision: str = "head") -> None:
+    """Apply what is missing up to ``revision``, all in one transaction."""
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        alembic_upgrade(settings, revision)

@@ -1,0 +1,82 @@
+"""Clean-up: old inspections if asked, then all that nothing needs any more."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from djed.config import Config
+from djed.model.summary import Collected
+from djed.store import facts, inspections, jobs
+from djed.store.schema import attempts
+from djed.store.schema import inspections as inspection_table
+from djed.store.schema import jobs as job_table
+from djed.store.store import Store
+from djed.toolbox.fs import disk_use, remove_tree
+
+__all__ = ["sweep"]
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_FRESH = 3600.0
+"""Seconds for which a blob or artifact without a user is kept: someone may be about to use it."""
+
+
+def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bool) -> Collected:
+    """Remove final inspections older than ``older_than`` seconds, then artifacts, blobs, locks and job directories without a user."""
+    now = time.time()
+    with store.change() as connection:
+        savepoint = connection.begin_nested()
+        old = [] if older_than is None else inspections.older(connection, now - older_than)
+        for id_ in old:
+            inspections.remove(connection, id_)
+        jobs.remove_unused(connection)
+        locks = facts.drop_old_locks(connection, now - config.locks_max_age)
+        artifacts = facts.unused_artifacts(connection, now - _FRESH)
+        for artifact in artifacts:
+            facts.drop_artifact(connection, artifact.digest)
+        used = set(_used_blobs(connection))
+        active = set(
+            connection.execute(sa.select(job_table.c.attempt).where(job_table.c.state == "active")).scalars()
+        )
+        if dry_run:
+            savepoint.rollback()
+    blobs = [
+        (digest, size)
+        for digest, size, changed in store.blobs.all()
+        if digest not in used and changed < now - _FRESH
+    ]
+    leftovers = (
+        [path for path in store.attempts.glob("djed-*") if path.name not in active]
+        if store.attempts.exists()
+        else []
+    )
+    size = (
+        sum(size for _, size in blobs)
+        + sum(artifact.size for artifact in artifacts)
+        + sum(map(disk_use, leftovers))
+    )
+    if not dry_run:
+        for digest, _ in blobs:
+            store.blobs.remove(digest)
+        for artifact in artifacts:
+            store.discard_artifact(artifact)
+        for path in leftovers:
+            remove_tree(path)
+    return Collected(
+        inspections=len(old),
+        artifacts=len(artifacts),
+        blobs=len(blobs),
+        attempts=len(leftovers),
+        locks=locks,
+        size=size,
+    )
+
+
+def _used_blobs(connection: sa.Connection) -> Iterator[str]:
+    """Digests that requests and results name."""
+    for column in (inspection_table.c.request, attempts.c.result, job_table.c.spec):
+        for text in connection.execute(sa.select(column).where(column.is_not(None))).scalars():
+            yield from _DIGEST.findall(text)
