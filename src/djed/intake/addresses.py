@@ -17,8 +17,8 @@ __all__ = ["check_download", "check_index", "is_public_default"]
 
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
 _LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
-# inet_aton reads 127.1, 0x7f000001 and 2130706433 as addresses too, and so do most clients.
-_NUMERIC = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
+# inet_aton reads 127.1, 0x7f000001 and 2130706433 as addresses too, and so do most clients; no public name ends in a number.
+_NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
 
 
 def check_index(url: str, *, allow_private: bool) -> None:
@@ -85,7 +85,8 @@ def _is_private(host: str) -> bool:
     import ipaddress
 
     try:
-        return not ipaddress.ip_address(name.partition("%")[0]).is_global
+        address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         # An address in a spelling that only some clients understand has no honest use.
         return True
+    return not address.is_global or address.is_multicast

@@ -33,6 +33,7 @@ from djed.intake.words import (
     check_variable,
     check_word,
 )
+from djed.model.lock import LockedPackage
 from djed.model.quantity import parse_duration, parse_range, parse_size
 from djed.model.request import Request
 
@@ -114,10 +115,10 @@ def field_checks(config: Config) -> Mapping[str, Check]:
         "LockedPackage.marker": _check_marker,
         "LockedPackage.extras[]": lambda text: check_normalised(normalise(text)),
         "LockedPackage.hashes[]": _check_hash,
+        "Lock.packages[]": _check_locked,
         "LockedFile.name": check_file_name,
         "LockedFile.url": partial(check_download, allow_private=private),
-        "LockedFile.hashes.keys": check_word,
-        "LockedFile.hashes.values": check_word,
+        "LockedFile.hashes": _check_hashes,
         "LockedFile.size": between(0, 2**50),
         "LockedFile.uploaded": check_text,
     }
@@ -264,6 +265,21 @@ def _check_marker(text: str) -> None:
         Marker(text[:2000])
     except (InvalidMarker, RecursionError) as error:
         raise WrongValueError(f"{quote(text)} is not an environment marker") from error
+
+
+def _check_locked(package: LockedPackage) -> None:
+    if not (package.wheels or package.sdist or package.hashes):
+        raise WrongValueError(
+            f"{quote(package.name)} has no hash", hint="What a lock brings is verified by its hash."
+        )
+
+
+def _check_hashes(hashes: Mapping[str, str]) -> None:
+    known = [f"{algorithm}:{digest}" for algorithm, digest in hashes.items() if algorithm in HASHES]
+    if not known:
+        raise ValueError(f"there is no hash: one of {', '.join(HASHES)} is needed")
+    for text in known:
+        _check_hash(text)
 
 
 def _check_hash(text: str) -> None:

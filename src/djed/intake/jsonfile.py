@@ -47,22 +47,23 @@ def _lines(text: str) -> dict[Place, int]:
     kinds: list[str] = []
     line, end, awaits_key = 1, 0, False
     for token in _TOKEN.finditer(text):
+        word = token[0]
         line += text.count("\n", end, token.start())
         end = token.start()
-        word = token[0]
-        if word in "{[":
-            kinds.append(word)
-            place.append(0)
-            awaits_key = word == "{"
-        elif word in "}]":
-            kinds.pop()
-            place.pop()
-        elif word == ",":
+        if word == ",":
             awaits_key = kinds[-1] == "{"
             if not awaits_key:
                 place[-1] = int(place[-1]) + 1
-        elif awaits_key and word != ":":
-            place[-1], awaits_key = json.loads(word), False
-        if kinds and not awaits_key:
+        elif word in "}]":
+            kinds.pop()
+            place.pop()
+            awaits_key = False
+        elif word != ":":
+            if awaits_key:
+                place[-1] = json.loads(word)
             found.setdefault(tuple(place), line)
+            awaits_key = word == "{"
+            if word in "{[":
+                kinds.append(word)
+                place.append(0)
     return found

@@ -18,4 +18,19 @@ def schema() -> dict[str, Any]:
 
     from djed.model.request import Request
 
-    return {"$schema": _DIALECT, **TypeAdapter(Request).json_schema(mode="validation")}
+    found: dict[str, Any] = _prose(TypeAdapter(Request).json_schema(mode="validation"))
+    return {"$schema": _DIALECT, **found, "title": "Inspection"}
+
+
+def _prose(value: Any) -> Any:
+    """The same schema, its descriptions on one line and in Markdown, which is what editors show."""
+    if isinstance(value, list):
+        return [_prose(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: " ".join(item.split()).replace("``", "`")
+        if key == "description" and isinstance(item, str)
+        else _prose(item)
+        for key, item in value.items()
+    }

@@ -46,16 +46,17 @@ class Reader:
             self._faults.add(place, f"must be a mapping, not {_describe(data)}", _empty_hint(data))
             return WRONG
         known, required = _known(kind)
-        for key in data.keys() - known.keys():
-            self._faults.add((*place, key), f"there is no key {quote(key)} here", _nearest(key, known))
         found = {}
-        for key in known.keys() & data.keys():
-            item = self._value(known[key], data[key], (*place, key), f"{kind.__name__}.{key}")
-            if item is not WRONG:
-                found[key] = item
-        missing = [key for key in required if key not in data]
-        for key in missing:
-            self._faults.add((*place, key), "is missing")
+        for key, item in data.items():
+            if key not in known:
+                self._faults.add((*place, key), f"there is no key {quote(key)} here", _nearest(key, known))
+            elif (
+                value := self._value(known[key], item, (*place, key), f"{kind.__name__}.{key}")
+            ) is not WRONG:
+                found[key] = value
+        for key in required:
+            if key not in data:
+                self._faults.add((*place, key), "is missing")
         return WRONG if set(required) - found.keys() else kind(**found)
 
     def _value(self, hint: Any, data: Any, place: Place, label: str) -> Any:
@@ -66,7 +67,9 @@ class Reader:
         if chosen is types.NoneType:
             return None
         value = self._read(chosen, data, place, label)
-        return value if value is WRONG or self._passes(label, value, place) else WRONG
+        if value is WRONG or self._faults.under(place):
+            return value
+        return value if self._passes(label, value, place) else WRONG
 
     def _read(self, hint: Any, data: Any, place: Place, label: str) -> Any:
         origin, arguments = get_origin(hint), get_args(hint)
@@ -178,8 +181,10 @@ def _empty_hint(data: Any) -> str | None:
 def _type_hint(hint: Any, data: Any) -> str | None:
     """What to write instead."""
     wanted = {get_origin(one) or one for one in _alternatives(hint)}
-    if isinstance(data, int | float) and str in wanted:
-        return f'Put it in quotes: "{str(data).lower() if isinstance(data, bool) else data}".'
+    if isinstance(data, float) and str in wanted:
+        return f'Put it in quotes, as in "{data}": without them, 3.10 is the number 3.1.'
+    if isinstance(data, int) and str in wanted:
+        return f'Put it in quotes: "{quote(data)}".'
     if isinstance(data, str | int | float) and tuple in wanted:
         return f"Write a list: [{quote(data)}]."
     if isinstance(data, str) and data.strip().lstrip("-").isdecimal() and wanted & {int, float}:

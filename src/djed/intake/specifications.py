@@ -23,10 +23,10 @@ __all__ = [
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
 _RELEASE = r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}"
-_CLAUSE = rf"(?:(?:==|!=)\s*{_RELEASE}(?:\.\*)?|(?:>=|<=|>|<)\s*{_RELEASE}|~=\s*[0-9]{{1,9}}(?:\.[0-9]{{1,9}}){{1,5}})"
-_CLAUSES = rf"{_CLAUSE}(?:\s*,\s*{_CLAUSE}){{0,9}}"
+_CLAUSE = rf"(?:(?:==|!=)[ ]*{_RELEASE}(?:\.\*)?|(?:>=|<=|>|<)[ ]*{_RELEASE}|~=[ ]*[0-9]{{1,9}}(?:\.[0-9]{{1,9}}){{1,5}})"
+_CLAUSES = rf"{_CLAUSE}(?:[ ]*,[ ]*{_CLAUSE}){{0,9}}"
 # Most requirements are this plain; to import packaging for them would cost a third of the start-up time that we may take.
-_PLAIN = re.compile(rf"{_NAME}(?:\[{_NAME}(?:\s*,\s*{_NAME}){{0,9}}\])?\s*(?:{_CLAUSES})?")
+_PLAIN = re.compile(rf"{_NAME}(?:\[{_NAME}(?:[ ]*,[ ]*{_NAME}){{0,9}}\])?[ ]*(?:{_CLAUSES})?")
 _PLAIN_SPECIFIER = re.compile(_CLAUSES)
 _PLAIN_VERSION = re.compile(_RELEASE)
 _PYTHON = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3}){0,2}")

@@ -29,13 +29,7 @@ def validate(document: Document, *, config: Config, folder: Folder | None) -> Su
         faults.raise_all()
     files = _Files(folder, config, faults)
     environment = fold(request.environment, folder, checks, faults)
-    environment = replace(
-        environment,
-        files=tuple(
-            files.settle(file, ("environment", "files", number))
-            for number, file in enumerate(environment.files)
-        ),
-    )
+    environment = replace(environment, files=files.beside(environment.files))
     request = replace(request, environment=environment, run=request.run and files.script(request.run))
     cross_check(request, document.data, faults)
     faults.raise_all()
@@ -52,13 +46,20 @@ class _Files:
         self._limit = config.limits_files
         self._size = 0
 
+    def beside(self, files: tuple[File, ...]) -> tuple[File, ...]:
+        """The files of the environment."""
+        place: Place = ("environment", "files")
+        if self._faults.under(place):
+            return files
+        return tuple(self._settle(file, (*place, number)) for number, file in enumerate(files))
+
     def script(self, run: Run) -> Run:
         """The run with its script as a file; a script that was named by its path lies at the top of the working directory."""
         place: Place = ("run", "script")
-        if run.script is None:
+        if run.script is None or self._faults.under(place):
             return run
         if isinstance(run.script, File):
-            return replace(run, script=self.settle(run.script, place))
+            return replace(run, script=self._settle(run.script, place))
         path = posixpath.basename(run.script.rstrip("/"))
         try:
             check_path(path)
@@ -67,7 +68,7 @@ class _Files:
             self._faults.add(place, str(error), getattr(error, "hint", None))
             return run
 
-    def settle(self, file: File, place: Place) -> File:
+    def _settle(self, file: File, place: Place) -> File:
         """The file by digest and size alone."""
         given = [key for key in ("source", "content", "digest") if getattr(file, key) is not None]
         if len(given) != 1:

@@ -29,9 +29,9 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
 _ARCHSPEC = r"[a-z][a-z0-9_]{0,63}"
 _MICROARCHITECTURE = re.compile(rf"{_ARCHSPEC}(?:\+|\.\.{_ARCHSPEC})?")
-_COMPARISON = r"(?:==|!=|>=|<=|>|<)\s*[0-9][A-Za-z0-9._-]{0,40}"
-_OS = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,40}}\s*(?:{_COMPARISON}(?:\s*,\s*{_COMPARISON}){{0,5}})?")
-_KERNEL = re.compile(rf"{_COMPARISON}(?:\s*,\s*{_COMPARISON}){{0,5}}")
+_COMPARISON = r"(?:==|!=|>=|<=|>|<)[ ]*[0-9][A-Za-z0-9._-]{0,40}"
+_OS = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,40}}[ ]*(?:{_COMPARISON}(?:[ ]*,[ ]*{_COMPARISON}){{0,5}})?")
+_KERNEL = re.compile(rf"{_COMPARISON}(?:[ ]*,[ ]*{_COMPARISON}){{0,5}}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -154,7 +154,7 @@ def check_date(text: str) -> None:
     # fromisoformat takes more of ISO 8601 than RFC 3339 has (weeks, no separators).
     if (
         moment is None
-        or not re.match(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d|$)", text)
+        or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}|$)", text)
         or ("T" in text.upper() and not moment.tzinfo)
     ):
         raise WrongValueError(
