@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from djed.build import Assembly, BuildError, Builder
 from djed.build.base import host_digest
-from djed.build.lock import given_lock, lock_key, needs_lock_job, render_lock
+from djed.build.lock import given_lock, lock_key, needs_lock_job, render_lock, source_packages
 from djed.config import Config
 from djed.errors import DjedError, RefusedError
 from djed.model.artifact import Artifact
@@ -175,10 +175,8 @@ def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -
     if (failure := _failure(jobs, ("wheel:", "build"))) is not None:
         return _fail(failure)
     assembly = assemble(inspection, context)
-    wheels, missing = _wheels(assembly, context)
-    if missing:
+    if missing := _missing_wheels(assembly, context):
         return Move(jobs=_only_new(jobs, missing), park=True)
-    assembly = replace(assembly, wheels=wheels)
     builder = context.builders["venv"]
     digest = builder.digest(assembly)
     if context.find_artifact(digest) is None:
@@ -228,7 +226,7 @@ def assemble(inspection: Inspection, context: Context, *, package: str | None = 
             f"The Python {chosen.python} on {chosen.build_node} is not there any more.",
             hint=f"djed retry {inspection.id}",
         )
-    return Assembly(
+    assembly = Assembly(
         environment=request.environment,
         lock=inspection.lock,
         interpreter=interpreter,
@@ -246,6 +244,7 @@ def assemble(inspection: Inspection, context: Context, *, package: str | None = 
         settings=context.index_settings,
         salt=inspection.id if request.reuse == "nothing" else None,
     )
+    return assembly if package else replace(assembly, wheels=_built_wheels(assembly, context))
 
 
 def _place(
@@ -275,23 +274,32 @@ def _choose(inspection: Inspection, node: Node) -> Interpreter:
     return choose_interpreter(node.interpreters, environment.python, [given] if given else [])
 
 
-def _wheels(assembly: Assembly, context: Context) -> tuple[dict[str, Artifact], list[NewJob]]:
-    """The wheels that were built from source, and the jobs for those that are not there yet."""
+def _built_wheels(assembly: Assembly, context: Context) -> dict[str, Artifact]:
+    """The wheels that were built from source and are there, by package."""
     builder = context.builders["wheel"]
-    there: dict[str, Artifact] = {}
-    missing: list[NewJob] = []
-    for package in assembly.lock.packages:
-        if package.wheels or package.sdist is None:
-            continue
-        one = replace(assembly, package=package.name)
-        digest = builder.digest(one)
-        artifact = context.find_artifact(digest)
-        if artifact is not None:
-            there[package.name] = artifact
-        else:
-            job = replace(builder.render(one), node=assembly.node.id)
-            missing.append(NewJob(role=f"wheel:{package.name}", job=job, key=digest))
-    return there, missing
+    found = {
+        name: context.find_artifact(builder.digest(replace(assembly, package=name)))
+        for name in source_packages(assembly.lock)
+    }
+    return {name: artifact for name, artifact in found.items() if artifact is not None}
+
+
+def _missing_wheels(assembly: Assembly, context: Context) -> list[NewJob]:
+    """A job for each wheel that has to be built from source first."""
+    builder = context.builders["wheel"]
+    wanted = [
+        replace(assembly, package=name)
+        for name in source_packages(assembly.lock)
+        if name not in assembly.wheels
+    ]
+    return [
+        NewJob(
+            role=f"wheel:{one.package}",
+            job=replace(builder.render(one), node=one.node.id),
+            key=builder.digest(one),
+        )
+        for one in wanted
+    ]
 
 
 def _runs(inspection: Inspection, wanted: Run, context: Context) -> tuple[NewJob, ...]:

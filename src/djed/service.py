@@ -136,7 +136,7 @@ class Engine:
     def events(self, ids: Sequence[str], after: int = 0) -> Sequence[Event]:
         """What happened to inspections behind event ``after``, in order."""
         with self.store.database.read() as connection:
-            return events.after(connection, inspections, after)
+            return events.after(connection, ids, after)
 
     def follow(self, ids: Sequence[str], after: int = 0, *, tick: float = 0.25) -> Iterator[Event | None]:
         """Events as they come, ``None`` every ``tick`` seconds without one; ends when all inspections are final."""

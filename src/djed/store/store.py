@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from djed.errors import NotFoundError, StoreError
+from djed.errors import StoreError
+from djed.model.artifact import Artifact
 from djed.store.blobs import Blobs
 from djed.store.database import Database
 from djed.toolbox.bell import ring
@@ -41,28 +42,24 @@ class Store:
             yield connection
         ring(self.bells)
 
-    def artifact_path(self, digest: str) -> Path:
-        """Where the artifact of that digest lies or will lie."""
-        algorithm, _, hexadecimal = digest.partition(":")
-        if algorithm != "sha256" or not hexadecimal.isalnum():
-            raise NotFoundError(f"{digest!r} is not a digest.")
-        return self.artifacts / hexadecimal
+    def artifact_path(self, artifact: Artifact) -> Path:
+        """Where an artifact lies or will lie."""
+        return self.artifacts / artifact.path
 
-    def keep_artifact(self, digest: str, built: Path) -> None:
+    def keep_artifact(self, artifact: Artifact, built: Path) -> None:
         """Move what was built to its place by rename; what lay there before (of a row that was dropped) goes."""
-        place = self.artifact_path(digest)
+        place = self.artifact_path(artifact)
         try:
-            self.artifacts.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if place.exists() and built != place:
-                self.discard_artifact(digest)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.discard_artifact(artifact)
             built.rename(place)
         except OSError as error:
             raise StoreError(f"The artifact cannot be moved to {place}: {error.strerror}.") from error
 
-    def discard_artifact(self, digest: str) -> None:
+    def discard_artifact(self, artifact: Artifact) -> None:
         """Remove the files of an artifact. Those who have it mounted keep it until they end."""
-        place = self.artifact_path(digest)
+        place = self.artifact_path(artifact)
         if place.exists():
-            trash = place.with_name(f"{place.name}.gone-{os.getpid()}")
+            trash = place.with_name(f"{place.name}.gone-{secrets.token_hex(4)}")
             place.rename(trash)
             shutil.rmtree(trash, ignore_errors=True)

@@ -37,8 +37,7 @@ class StoreMaterials:
         """The folder of an artifact, checked against its manifest. Raises ``NotFoundError``, ``UnsafeError``."""
         with self._store.database.read() as connection:
             artifact = facts.find_artifact(connection, digest)
-        path = self._store.artifact_path(digest)
-        if artifact is None or not path.exists():
+        if artifact is None or not (path := self._store.artifact_path(artifact)).exists():
             self._forget(digest)
             raise NotFoundError(
                 f"The artifact {digest} is not there any more.", hint="A retry builds it anew."
@@ -80,7 +79,7 @@ class StoreContext:
         """A sealed artifact whose files are there. Its manifest is checked when it is used."""
         with self._store.database.read() as connection:
             artifact = facts.find_artifact(connection, digest)
-        return artifact if artifact is not None and self._store.artifact_path(digest).exists() else None
+        return artifact if artifact and self._store.artifact_path(artifact).exists() else None
 
     def has_shebang(self, digest: str) -> bool:
         """Whether a blob begins with ``#!``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,15 @@ import sqlalchemy as sa
 
 from djed.build import BuildError
 from djed.build.lock import read_lock
-from djed.errors import DjedError, NotFoundError, UnsafeError
+from djed.errors import DjedError, NotFoundError, StoreFullError, UnsafeError
 from djed.model.artifact import Artifact
+from djed.model.codec import decode, encode
 from djed.model.inspection import Inspection
 from djed.model.job import Attempt, Handle, Job
 from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass, Stage
 from djed.model.quantity import format_size
-from djed.model.result import OutputFile, Result, Stream
+from djed.model.result import OutputFile, Result
 from djed.observe.indicator import metrics
 from djed.observe.outcome import classify
 from djed.observe.report import report
@@ -33,7 +35,6 @@ __all__ = ["Harvest", "Harvester", "refused"]
 
 _STAGES: Mapping[str, Stage] = {"lock": "lock", "wheel": "build", "build": "build", "run": "run"}
 _LOG_CAP = 64 * 2**20
-_LOCK_CAP = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +67,8 @@ class Harvest:
 
 def refused(job: Job, error: DjedError) -> Harvest:
     """An attempt that could not be started, for a reason that stays."""
-    kinds: list[tuple[type[DjedError], FailureClass]] = [
-        (UnsafeError, "artifact_damaged"),
-        (NotFoundError, "artifact_damaged"),
-    ]
-    kind = next((name for cls, name in kinds if isinstance(error, cls)), "sandbox_failed")
+    damaged = isinstance(error, UnsafeError | NotFoundError)
+    kind: FailureClass = "artifact_damaged" if damaged else "sandbox_failed"
     return Harvest(
         failure=Failure(stage=_STAGES[job.kind], kind=kind, message=error.message, hint=error.hint)
     )
@@ -103,20 +101,18 @@ class Harvester:
         )
         made = Harvest(failure=failure)
         if failure is None and user is not None:
-            made = self._product(attempt, result, home / "outputs", user)
+            made = self._product(attempt, result, home, user)
         if attempt.job.kind == "run":
             result = self._outputs(result, home / "outputs")
         return replace(made, report=self._report(attempt, result, logs, user, made.failure))
 
     def _logs(self, result: Result, home: Path) -> tuple[Result, dict[str, bytes]]:
         """The streams as blobs and as bytes."""
-        logs, streams = {}, {}
-        for name in ("stdout", "stderr"):
-            path = home / name
-            logs[name] = path.read_bytes()[:_LOG_CAP] if path.is_file() else b""
-            stream: Stream = getattr(result, name)
-            streams[name] = replace(stream, digest=self._store.blobs.put(logs[name]) if logs[name] else None)
-        return replace(result, **streams), logs
+        logs = {name: _read(home / name) for name in ("stdout", "stderr")}
+        digests = {name: self._store.blobs.put(data) if data else None for name, data in logs.items()}
+        stdout = replace(result.stdout, digest=digests["stdout"])
+        stderr = replace(result.stderr, digest=digests["stderr"])
+        return replace(result, stdout=stdout, stderr=stderr), logs
 
     def _outputs(self, result: Result, outputs: Path) -> Result:
         """Every regular file of ``outputs`` as a blob; what else lies there is named and left."""
@@ -160,23 +156,19 @@ class Harvester:
             ),
         }
 
-    def _product(self, attempt: Attempt, result: Result, outputs: Path, user: Inspection) -> Harvest:
+    def _product(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Harvest:
         """The lock or the artifact that the job was for."""
+        stage = _STAGES[attempt.job.kind]
         try:
             if attempt.job.kind == "lock":
-                return self._lock(outputs, user)
+                return self._lock(home / "outputs", user)
             if attempt.job.kind in {"wheel", "build"}:
-                return self._artifact(attempt, result, outputs, user)
+                return self._artifact(attempt, result, home, user)
         except BuildError as error:
             return Harvest(failure=error.failure)
         except DjedError as error:
-            failure = Failure(
-                stage=_STAGES[attempt.job.kind],
-                kind="build_backend_failed",
-                message=error.message,
-                hint=error.hint,
-            )
-            return Harvest(failure=failure)
+            kind: FailureClass = "disk_full" if isinstance(error, StoreFullError) else "build_backend_failed"
+            return Harvest(failure=Failure(stage=stage, kind=kind, message=error.message, hint=error.hint))
         return Harvest()
 
     def _lock(self, outputs: Path, user: Inspection) -> Harvest:
@@ -184,22 +176,31 @@ class Harvester:
         assert plan is not None
         node = next(node for node in self._context.nodes if node.id == plan.build_node)
         interpreter = next(item for item in node.interpreters if item.path == plan.python)
-        with (
-            open_regular(outputs, "pylock.toml") as descriptor,
-            os.fdopen(descriptor, "rb", closefd=False) as file,
-        ):
-            text = file.read(_LOCK_CAP)
         lock = read_lock(
-            text, user.request.environment, interpreter=interpreter, node=node, base=plan.base or ""
+            outputs,
+            user.request.environment,
+            interpreter=interpreter,
+            node=node,
+            base=plan.base or "",
+            settings=self._context.index_settings,
         )
         count = len(lock.packages)
         return Harvest(lock=(plan.lock_key or "", lock), detail=f"{count} package{'' if count == 1 else 's'}")
 
-    def _artifact(self, attempt: Attempt, result: Result, outputs: Path, user: Inspection) -> Harvest:
+    def _artifact(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Harvest:
+        """Seal and move to its place. A note in the job directory makes it safe to do again after a crash between the two."""
+        note = home / "sealed.json"
+        if note.exists():
+            artifact = decode(Artifact, json.loads(note.read_bytes()))
+            if self._store.artifact_path(artifact).exists():
+                return Harvest(artifact=artifact, detail=format_size(artifact.size))
         package = self._package(attempt, user)
         assembly = assemble(user, self._context, package=package)
-        sealed = self._context.builders["wheel" if package else "venv"].seal(assembly, result, outputs)
-        self._store.keep_artifact(sealed.artifact.digest, sealed.path)
+        sealed = self._context.builders["wheel" if package else "venv"].seal(
+            assembly, result, home / "outputs"
+        )
+        note.write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
+        self._store.keep_artifact(sealed.artifact, sealed.path)
         return Harvest(artifact=sealed.artifact, detail=format_size(sealed.artifact.size))
 
     def _package(self, attempt: Attempt, user: Inspection) -> str | None:
@@ -227,3 +228,12 @@ class Harvester:
             failure=failure,
         )
         return {**found, "metrics": metrics(found)}
+
+
+def _read(log: Path) -> bytes:
+    """A log of the job directory: written by the supervisor, never by the job."""
+    try:
+        with log.open("rb") as file:
+            return file.read(_LOG_CAP)
+    except FileNotFoundError:
+        return b""

@@ -1,7 +1,7 @@
 """The loop of a worker.
 
-Three kinds of work, each batched: inspections that are due take a step of the flow; queued jobs start as far as nodes have room; attempts that are
-over are harvested. Between them the worker sleeps until a bell or a descriptor of a runner wakes it.
+Three kinds of work, each batched: inspections that are due take a step of the flow; queued jobs start as far as nodes
+have room; attempts that are over are harvested. Between them the worker sleeps until a bell or a descriptor wakes it.
 """
 
 from __future__ import annotations
