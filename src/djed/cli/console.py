@@ -11,11 +11,16 @@ from typing import Any, Literal, TextIO
 
 from djed.cli.render.text import Line, Part, Style, Styled, neutralise
 
-__all__ = ["Color", "Console"]
+__all__ = ["Color", "Console", "is_terminal"]
 
 Color = Literal["auto", "always", "never"]
 
 _CODES: dict[Style, str] = {"bold": "1", "dim": "2", "good": "32", "bad": "1;31", "warn": "33"}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person sits at the other end."""
+    return stream.isatty()
 
 
 class Console:
@@ -28,17 +33,17 @@ class Console:
     @property
     def width(self) -> int | None:
         """Columns of the terminal on stdout; ``None`` where it is none, so that nothing is cut."""
-        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
     @property
     def live(self) -> bool:
         """Whether stderr can show a view that redraws itself."""
-        return sys.stderr.isatty() and not self.quiet and os.environ.get("TERM") != "dumb"
+        return is_terminal(sys.stderr) and not self.quiet and os.environ.get("TERM") != "dumb"
 
     @property
     def shows(self) -> bool:
         """Whether a person looks at stdout, so that raw bytes of a job must not reach it."""
-        return sys.stdout.isatty()
+        return is_terminal(sys.stdout)
 
     @property
     def colored(self) -> bool:
@@ -60,7 +65,9 @@ class Console:
 
     def text(self, text: str) -> None:
         """A document for other programs, as it is; on a terminal neutralised line by line."""
-        sys.stdout.write("".join(neutralise(line) + "\n" for line in text.splitlines()) if self.shows else text)
+        sys.stdout.write(
+            "".join(neutralise(line) + "\n" for line in text.splitlines()) if self.shows else text
+        )
 
     def raw(self, data: bytes) -> None:
         """Bytes as they are."""
@@ -86,7 +93,7 @@ class Console:
         if self._color != "auto":
             return self._color == "always"
         # https://no-color.org: any value but the empty one counts.
-        return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _paint(part: Part, colored: bool) -> str:

@@ -15,8 +15,6 @@ from djed.cli.render.text import bold, warn
 from djed.errors import ConflictError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from djed.cli.console import Console
     from djed.cli.render.text import Line
     from djed.cli.tail import Tail
@@ -54,7 +52,7 @@ class Interrupts:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, *_signal: object) -> None:
         if not self.count:
             self.first = time.monotonic()
         self.count += 1

@@ -55,7 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more when it flushes at exit (docs.python.org/3/library/signal.html#note-on-sigpipe).
+        # The reader has seen enough. Python would complain once more when it flushes at exit
+        # (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code

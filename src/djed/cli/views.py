@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from djed.cli.render.text import Line, Styled, dim, log_lines, neutralise, plain
+from djed.cli.render.words import count
 from djed.model.quantity import format_duration
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _KEPT = 64 * 1024
 class View(Protocol):
     """Shows lines that stay and steps that are open."""
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         """Begin."""
         ...
 
@@ -60,7 +61,7 @@ class PlainView:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         """Nothing to begin."""
         return self
 
@@ -93,7 +94,7 @@ class LiveView:
             console=self._terminal, auto_refresh=False, transient=True, vertical_overflow="crop"
         )
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         """Take over the lower end of the terminal."""
         self._live.start()
         return self
@@ -116,21 +117,23 @@ class LiveView:
     def _draw(self) -> RenderableType:
         from rich.console import Group
 
-        steps = list(self._progress.steps.values())
-        self._tails.keep({step.job for step in steps})
-        drawn: list[Text] = []
-        for step in steps[:_SHOWN]:
-            drawn += [_text(line, cut=True) for line in self._step(step)]
-        if len(steps) > _SHOWN:
-            drawn.append(_text((dim(f"… and {len(steps) - _SHOWN} more"),)))
-        return Group(*drawn)
+        running = [step for step in self._progress.steps.values() if not step.waiting]
+        waiting = [step for step in self._progress.steps.values() if step.waiting]
+        self._tails.keep({step.job for step in running})
+        lines = [line for step in running[:_SHOWN] for line in self._step(step)]
+        if len(running) > _SHOWN:
+            lines.append((dim(f"… and {count(len(running) - _SHOWN, 'more step')}"),))
+        if waiting:
+            more = f" and {count(len(waiting) - 1, 'more step')}" if len(waiting) > 1 else ""
+            lines.append((dim(f"◌ {waiting[0].title}{more} waiting"),))
+        return Group(*(_text(line, cut=True) for line in lines))
 
     def _step(self, step: Step) -> list[Line]:
         elapsed = format_duration(max(0.0, time.time() - step.since))
-        if step.waiting:
-            return [(dim("◌ "), step.title, dim(f"  waiting {step.note} {elapsed}".replace("  ", " ")))]
-        head: Line = ("● ", step.title, dim(f"  {elapsed}"))
-        return [head, *((dim(f"  │ {line}"),) for line in self._tails.lines(step.job))]
+        return [
+            ("● ", step.title, dim(f"  {elapsed}")),
+            *((dim(f"  │ {line}"),) for line in self._tails.lines(step.job)),
+        ]
 
 
 class _Tails:

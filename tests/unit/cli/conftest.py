@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from djed.cli.main import main
 from djed.errors import ConflictError, NotFoundError
-from djed.model.artifact import Artifact
 from djed.model.hardware import Hardware, Interpreter, Node
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord, Plan
 from djed.model.lock import Lock, LockedPackage
@@ -82,14 +81,23 @@ REFUSED = replace(
     lock=None,
     failure=Failure(stage="plan", kind="refused", message="No node has what run.hardware asks for"),
     refusals=(
-        {"node": "local/here", "line": "run.hardware.gpu.count", "asked": "4+", "found": "0", "fits": False},
-        {"node": "local/here", "line": "run.hardware.arch", "asked": "x86_64", "found": "x86_64", "fits": True},
+        {
+            "for": "run",
+            "node": "local/here",
+            "fits": False,
+            "lines": [
+                {"path": "run.hardware.gpu.count", "asked": "4+", "has": "0", "ok": False},
+                {"path": "run.hardware.arch", "asked": "x86_64", "has": "x86_64", "ok": True},
+            ],
+        },
     ),
 )
 NODE = Node(
     id="local/here",
     target="local",
-    hardware=Hardware(arch="x86_64", processor="Fast CPU", cores=2, memory=8 * 2**30, os="debian", os_version="12"),
+    hardware=Hardware(
+        arch="x86_64", processor="Fast CPU", cores=2, memory=8 * 2**30, os="debian", os_version="12"
+    ),
     interpreters=(Interpreter(path="/usr/bin/python3.11", version="3.11.7", prefix="/usr"),),
     sandboxes=("none", "bwrap"),
 )
@@ -114,8 +122,9 @@ def told(role: str, state: str, **data: Any) -> Event:
 
 
 HISTORY = (
+    event("job", role="lock", state="waiting"),
     told("lock", "started"),
-    told("lock", "succeeded", seconds=0.31, detail="Resolved 12 packages"),
+    told("lock", "succeeded", seconds=0.31, detail="12 packages"),
     told("build", "cached", detail="24.1 MiB"),
     told("run:0", "started"),
     told("run:0", "succeeded", seconds=0.75),
@@ -131,14 +140,14 @@ class FakeEngine:
 
     inspections: dict[str, Inspection] = field(default_factory=dict)
     records: dict[str, list[JobRecord]] = field(default_factory=dict)
-    history: dict[str, list[Event | None | Callable[[], None]]] = field(default_factory=dict)
+    history: dict[str, list[Event | Callable[[], None] | None]] = field(default_factory=dict)
     texts: dict[tuple[str, str], bytes] = field(default_factory=dict)
     facts: list[StoredObservation] = field(default_factory=list)
     submitted: list[Any] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     at_work: bool = False
 
-    def __enter__(self) -> FakeEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -152,7 +161,7 @@ class FakeEngine:
         self.history[item.id] = list(history)
         return item
 
-    def submit(self, submissions: Sequence[Any], *, fresh: bool = False) -> list[Inspection]:
+    def submit(self, submissions: Sequence[Any], *, fresh: bool = False) -> Sequence[Inspection]:
         self.submitted += submissions
         self.calls.append(("submit", fresh))
         return list(self.inspections.values())[: len(submissions)]
@@ -167,7 +176,9 @@ class FakeEngine:
             raise NotFoundError(f"There is no inspection {reference!r}.", hint="djed list shows them.")
         return matching[0]
 
-    def list(self, *, states: Sequence[str] = (), name: str | None = None, limit: int = 50) -> list[Summary]:
+    def list(
+        self, *, states: Sequence[str] = (), name: str | None = None, limit: int = 50
+    ) -> Sequence[Summary]:
         found = [
             item
             for item in self.inspections.values()
@@ -175,10 +186,10 @@ class FakeEngine:
         ]
         return [_summary(item) for item in found][:limit]
 
-    def jobs(self, inspection: str) -> list[JobRecord]:  # type: ignore[valid-type]
+    def jobs(self, inspection: str) -> Sequence[JobRecord]:
         return self.records[inspection]
 
-    def events(self, inspections: Sequence[str], after: int = 0) -> list[Event]:  # type: ignore[valid-type]
+    def events(self, inspections: Sequence[str], after: int = 0) -> Sequence[Event]:
         return [item for key in inspections for item in self.history[key] if isinstance(item, Event)]
 
     def follow(
@@ -217,12 +228,10 @@ class FakeEngine:
         self.calls.append(("gc", (older_than, dry_run)))
         return Collected(artifacts=1, blobs=2, size=3 * 2**20)
 
-    def nodes(self) -> list[Node]:  # type: ignore[valid-type]
+    def nodes(self) -> Sequence[Node]:
         return [NODE]
 
-    def observations(  # type: ignore[valid-type]
-        self, reference: str | None = None, limit: int = 1000
-    ) -> list[StoredObservation]:
+    def observations(self, reference: str | None = None, limit: int = 1000) -> Sequence[StoredObservation]:
         return [item for item in self.facts if reference in {None, item.inspection}][:limit]
 
     def noise(self, *, repeats: int = 20) -> Statistics:
@@ -288,5 +297,5 @@ def djed(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stdout is a terminal of 80 columns."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("djed.cli.console.is_terminal", lambda stream: stream is sys.stdout)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))

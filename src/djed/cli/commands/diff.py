@@ -36,33 +36,32 @@ def diff(
         context.console.lines(difference_lines(first, second, found))
 
 
-def _floor(engine: "Engine") -> float:
-    """The newest noise floor that was measured here, as a relative spread; 0 where none was."""
+def _floor(engine: "Engine") -> float | None:
+    """The newest noise floor that was measured here, relative; ``None``: none was."""
     floors = [item for item in engine.observations() if item.kind == "noise_floor"]
-    return float(floors[-1].value.get("spread", 0.0)) if floors else 0.0
+    return float(floors[0].value["floor"]) if floors else None
 
 
-def _compare(before: "Sequence[Statistics]", after: "Sequence[Statistics]", floor: float) -> list[Compared]:
+def _compare(
+    before: "Sequence[Statistics]", after: "Sequence[Statistics]", floor: float | None
+) -> list[Compared]:
     from djed.observe.timing import compare
 
     others = {item.metric: item for item in after}
-    compared = []
-    for item in before:
-        other = others.get(item.metric)
-        if other is None:
-            continue
-        result = compare(item, other, floor=floor)
-        compared.append(
-            Compared(
-                metric=item.metric,
-                unit=item.unit,
-                before=item.median,
-                after=other.median,
-                ratio=result.ratio,
-                low=result.low,
-                high=result.high,
-                verdict=result.verdict,
-                reason=result.reason,
-            )
+    both = [(item, others[item.metric]) for item in before if item.metric in others]
+    return [
+        Compared(
+            metric=a.metric,
+            unit=a.unit,
+            before=a.median,
+            after=b.median,
+            ratio=found.ratio,
+            low=found.low,
+            high=found.high,
+            floor=found.floor,
+            verdict=found.verdict,
+            reason=found.reason,
         )
-    return compared
+        for a, b in both
+        for found in [compare(a, b, floor=floor)]
+    ]

@@ -56,9 +56,8 @@ def _results(engine: "Engine", references: Sequence[str], form: str) -> tuple[in
 
 
 def _observations(engine: "Engine", references: Sequence[str], form: str) -> tuple[int, str]:
-    found = [
-        item for reference in references or [None] for item in engine.observations(reference, limit=_ALL)
-    ]
+    chosen: Sequence[str | None] = references or [None]
+    found = [item for reference in chosen for item in engine.observations(reference, limit=_ALL)]
     if form == "csv":
         return len(found), tabular.observations(found)
     return len(found), _dump([shapes.observation(item) for item in found])

@@ -20,7 +20,7 @@ _Level = Literal["none", "process", "bwrap", "container", "gvisor"]
 _Reuse = Literal["nothing", "artifact", "result"]
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 - one for each option
     *files: Annotated[
         Path,
         Parameter(

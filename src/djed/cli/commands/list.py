@@ -16,13 +16,16 @@ from djed.model.summary import Summary
 
 __all__ = ["list_inspections"]
 
-_State = Literal["queued", "locking", "building", "running", "done", "refused", "cancelled"]
+_State = Literal[
+    "queued", "locking", "building", "running", "done", "refused", "cancelled",
+    "succeeded", "failed", "timed_out", "out_of_memory",
+]  # fmt: skip
 
 
 def list_inspections(
     *,
     state: Annotated[
-        list[_State] | None, Parameter(help="Only those in this state; may be repeated.")
+        list[_State] | None, Parameter(help="Only those in this state or with this outcome; may be repeated.")
     ] = None,
     name: Annotated[str | None, Parameter(help="Only those of this name.")] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 50,

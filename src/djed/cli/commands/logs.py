@@ -1,5 +1,6 @@
 """``djed logs``: what the jobs of an inspection wrote."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -67,7 +68,7 @@ def _follow(engine: "Engine", item: "Inspection", tail: Tail, console: "Console"
     return follow.exit_code(final)
 
 
-def _choose(jobs: list[JobRecord], role: str | None, *, everything: bool) -> list[JobRecord]:
+def _choose(jobs: Sequence[JobRecord], role: str | None, *, everything: bool) -> Sequence[JobRecord]:
     if role is not None:
         chosen = [record for record in jobs if record.role == role]
         if not chosen:

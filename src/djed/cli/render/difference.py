@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from djed.cli.render.text import Line, Styled, bad, bold, dim, good, warn
+from djed.cli.render.text import Line, bad, bold, dim, good, warn
 from djed.cli.render.words import amount
 from djed.model.codec import encode
 from djed.model.inspection import Inspection, JobRecord
-from djed.model.observation import Statistics
 
 __all__ = ["Change", "Compared", "Difference", "difference", "difference_lines", "shape"]
 
@@ -33,14 +32,26 @@ class Compared:
     before: float
     after: float
     """Medians."""
-    ratio: float
-    """before / after: above 1 the second value is the smaller."""
-    low: float
-    high: float
-    """95 % interval of the ratio."""
+    ratio: float | None
+    """after / before; ``None`` where it cannot be said."""
+    low: float | None
+    """Lower end of the ratio's 95 % interval."""
+    high: float | None
+    floor: float
+    """Relative difference below which nothing is believed."""
     verdict: str
-    reason: str | None = None
-    sentence: str = ""
+    """``faster``, ``slower``, ``higher``, ``lower``, ``same`` or ``cannot_tell``; of the second."""
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its numbers."""
+        if self.verdict in {"same", "cannot_tell"} or not (self.ratio and self.low and self.high):
+            return f"{'no difference' if self.verdict == 'same' else 'cannot tell'}: {self.reason}"
+        ends = (self.ratio, self.low, self.high)
+        # "1.31 times faster" and "1.31 times slower" read alike, so the ratio is always the one above 1.
+        ratio, low, high = ends if self.ratio >= 1 else (1 / self.ratio, 1 / self.high, 1 / self.low)
+        return f"B is {ratio:.3g}\u00d7 {self.verdict} ({low:.3g}\u2013{high:.3g})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,9 +127,9 @@ def _text(value: Any) -> str:
 
 
 def _compared(item: Compared) -> list[Line]:
-    sentence = Styled(item.sentence, "warn") if item.reason else bold(item.sentence)
+    style = {"faster": good, "slower": bad, "cannot_tell": warn}.get(item.verdict, bold)
     values = f"{amount(item.before, item.unit)} → {amount(item.after, item.unit)}"
-    return [("  ", item.metric, " ", dim(values), "  ", sentence)]
+    return [("  ", item.metric, " ", dim(values), "  ", style(item.sentence))]
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -182,8 +193,3 @@ def _hardware(jobs: Sequence[JobRecord], report: Mapping[str, Any]) -> dict[str,
 def _outcome(item: Inspection) -> dict[str, Any]:
     values = {"state": item.state, "outcome": item.outcome, "failure": item.failure and item.failure.kind}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def statistics_of(item: Inspection) -> dict[str, Statistics]:
-    """Statistics by metric."""
-    return {found.metric: found for found in item.statistics}

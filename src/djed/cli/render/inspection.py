@@ -8,7 +8,7 @@ from typing import Any
 from djed.cli.render import result
 from djed.cli.render.table import Column, table
 from djed.cli.render.text import Line, Part, bad, bold, dim, good, indent
-from djed.cli.render.words import count, moment, standing, subject
+from djed.cli.render.words import count, moment, standing, subject, times
 from djed.model.codec import encode
 from djed.model.inspection import Event, Inspection, JobRecord
 from djed.model.observation import Failure
@@ -18,6 +18,7 @@ from djed.model.request import HardwareRequirement, Request
 __all__ = ["inspection_lines"]
 
 _LABEL = 10
+_ANY = HardwareRequirement()
 
 
 def inspection_lines(
@@ -70,10 +71,7 @@ def _request(request: Request) -> list[tuple[str, str]]:
         if run.hardware != _ANY
         else ""
     )
-    return [*fields, ("runs", f"{run.repeat} × {' '.join(words)}{warmup}{network}"), ("hardware", asked)]
-
-
-_ANY = HardwareRequirement()
+    return [*fields, ("runs", f"{times(run.repeat, ' '.join(words))}{warmup}{network}"), ("hardware", asked)]
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from djed.cli.render.text import Line, Part, bad, bold, dim, warn
-from djed.cli.render.words import subject
+from djed.cli.render.words import subject, times
 from djed.model.inspection import Event, Inspection
 from djed.model.quantity import format_duration
 
@@ -19,12 +19,11 @@ class Step:
     """A job that has not ended."""
 
     job: str
-    inspection: str
+    """Empty while it waits."""
     title: str
     since: float
     """Unix time at which it began to wait or to run."""
-    waiting: bool = True
-    note: str = ""
+    waiting: bool
 
 
 @dataclass(kw_only=True, slots=True)
@@ -44,8 +43,8 @@ class Progress:
     """Turns the events of some inspections into lines, and knows which steps are open."""
 
     inspections: Mapping[str, Inspection]
-    steps: dict[str, Step] = field(default_factory=dict)
-    """Open steps by job, in order of their start."""
+    steps: dict[tuple[str, str], Step] = field(default_factory=dict)
+    """Open steps by inspection and role, in order of their start."""
     _tracks: dict[str, _Track] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,11 +69,11 @@ class Progress:
 
     def _job(self, track: _Track, event: Event) -> list[Line]:
         data = event.data
-        job, role, state = str(data.get("job", "")), str(data.get("role", "")), data.get("state")
+        role, state = str(data["role"]), data["state"]
         if state in {"waiting", "started"}:
-            self._open(track, event, job, role, waiting=state == "waiting")
+            self._open(track, event, role)
             return []
-        self.steps.pop(job, None)
+        self.steps.pop((event.inspection, role), None)
         if state == "retried":
             detail = f": {data['detail']}" if data.get("detail") else ""
             return [(warn("Retrying"), f" {role_title(role, track.subject)}{detail}")]
@@ -84,20 +83,16 @@ class Progress:
             return _ended(track, role, data)
         return []
 
-    def _open(self, track: _Track, event: Event, job: str, role: str, *, waiting: bool) -> None:
+    def _open(self, track: _Track, event: Event, role: str) -> None:
         title = role_title(role, track.subject)
         if role.startswith("run:") and track.repeats > 1:
             title += f" ({int(role[4:]) + 1}/{track.repeats})"
-        note = str(event.data.get("detail") or "") if waiting else ""
-        prefix = f"{self.inspections[event.inspection].name}: " if track.prefix else ""
-        self.steps[job] = Step(
-            job=job,
-            inspection=event.inspection,
-            title=prefix + title,
-            since=event.at,
-            waiting=waiting,
-            note=note,
-        )
+        if track.prefix:
+            title = f"{self.inspections[event.inspection].name}: {title}"
+        waiting = event.data["state"] == "waiting"
+        step = Step(job=str(event.data.get("job", "")), title=title, since=event.at, waiting=waiting)
+        self.steps.pop((event.inspection, role), None)
+        self.steps[event.inspection, role] = step
 
 
 def role_title(role: str, what: str) -> str:
@@ -118,9 +113,7 @@ def _ended(track: _Track, role: str, data: Mapping[str, Any]) -> list[Line]:
         return _ran(track) if track.ran >= track.repeats else []
     detail = str(data.get("detail") or "")
     if role == "lock":
-        # The job says what it did ("Resolved 12 packages"); a reader wants the phase and the number.
-        number = detail.removeprefix("Resolved ").removeprefix("Locked ")
-        return [("Locked ", bold(number) if number else "environment", *_timing(data))]
+        return [("Locked ", bold(detail or "environment"), *_timing(data))]
     what = "environment" if role == "build" else role_title(role, "")
     return [("Built ", bold(what), dim(f" ({detail})") if detail else "", *_timing(data))]
 
@@ -137,5 +130,5 @@ def _ran(track: _Track) -> list[Line]:
     if track.told or not track.ran:
         return []
     track.told = True
-    times = f"{track.ran} × " if track.repeats > 1 else ""
-    return [("Ran ", bold(times + track.subject), dim(f" in {format_duration(track.seconds)}"))]
+    what = times(track.ran, track.subject) if track.repeats > 1 else track.subject
+    return [("Ran ", bold(what), dim(f" in {format_duration(track.seconds)}"))]

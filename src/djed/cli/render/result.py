@@ -8,7 +8,7 @@ from typing import Any
 from djed.cli.render.progress import role_title
 from djed.cli.render.table import Column, table
 from djed.cli.render.text import Line, Part, bad, bold, dim, good, indent, warn
-from djed.cli.render.words import amount, count, percent, standing, subject
+from djed.cli.render.words import amount, count, interval, percent, standing, subject
 from djed.model.inspection import Inspection, JobRecord
 from djed.model.observation import Failure, Statistics
 from djed.model.quantity import format_duration
@@ -59,7 +59,7 @@ def _metric(item: Statistics) -> list[Part]:
     return [
         item.metric,
         bold(amount(item.median, item.unit)),
-        "-" if single else f"{amount(item.low, item.unit)} – {amount(item.high, item.unit)}",
+        "-" if single else interval(item.low, item.high, item.unit),
         "-" if single else warn(spread) if item.verdict == "noisy" else spread,
         "-" if single else str(len(item.outliers)),
         str(len(item.values)),
@@ -142,20 +142,18 @@ def refusal(inspection: Inspection, *, width: int | None) -> list[Line]:
         Column(title="REQUIREMENT", least=12),
         Column(title="ASKED", least=8),
         Column(title="FOUND", least=8),
-        Column(title=""),
+        Column(title="FITS"),
     ]
-    rows: list[list[Part]] = []
-    for item in inspection.refusals:
-        fits = bool(item.get("fits"))
-        asked, found = str(item.get("asked", "")), str(item.get("found", ""))
-        rows.append(
-            [
-                str(item.get("node", "")),
-                str(item.get("line", "")),
-                asked,
-                found,
-                good("ok") if fits else bad("no"),
-            ]
-        )
+    rows: list[list[Part]] = [
+        [
+            str(node["node"]),
+            line["path"],
+            str(line["asked"]),
+            str(line["has"]),
+            good("yes") if line["ok"] else bad("no"),
+        ]
+        for node in inspection.refusals
+        for line in node["lines"]
+    ]
     lines = table(columns, rows, width=width) if rows else []
     return lines + (_failure(inspection.failure) if inspection.failure else [(bad("error"), ": refused")])

@@ -87,9 +87,10 @@ def indent(line: Line, by: int = 2) -> Line:
 
 
 def neutralise(text: str) -> str:
-    """The text without anything that a terminal would obey, on one line.
+    r"""The text without anything that a terminal would obey, on one line.
 
-    Escape sequences are removed; other control characters become their Unicode pictures (``␇``), or ``\\x9b`` and ``\\u202e`` where there is none.
+    Escape sequences are removed; other control characters become their Unicode pictures (``␇``), or ``\x9b`` and
+    ``\u202e`` where there is none.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from pathlib import PurePosixPath
 
@@ -10,7 +10,7 @@ from djed.cli.render.text import Part, bad, good, warn
 from djed.model.quantity import format_duration, format_size
 from djed.model.request import File, Request
 
-__all__ = ["age", "amount", "count", "moment", "percent", "standing", "subject"]
+__all__ = ["age", "amount", "count", "interval", "moment", "percent", "standing", "subject", "times"]
 
 _STYLES = {
     "succeeded": good,
@@ -51,9 +51,7 @@ def age(then: float, now: float) -> str:
 
 def moment(at: float) -> str:
     """A moment in local time, with its offset."""
-    return (
-        datetime.datetime.fromtimestamp(at, tz=datetime.UTC).astimezone().isoformat(" ", "seconds")
-    )
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone().isoformat(" ", "seconds")
 
 
 def amount(value: float, unit: str | None) -> str:
@@ -67,6 +65,16 @@ def amount(value: float, unit: str | None) -> str:
     whole = value == round(value) and abs(value) < 10**9
     text = f"{value:.0f}" if whole else f"{value:.4g}"
     return f"{text} {unit}" if unit else text
+
+
+def interval(low: float, high: float, unit: str | None) -> str:
+    """``1.21s - 1.25s``, with a dash that is as long as it should be."""
+    return f"{amount(low, unit)} \u2013 {amount(high, unit)}"
+
+
+def times(number: int, what: str) -> str:
+    """``5 x matmul.py``, with the sign of multiplication."""
+    return f"{number} \u00d7 {what}"
 
 
 def percent(share: float) -> str:
