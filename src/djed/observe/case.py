@@ -43,7 +43,11 @@ class Case:
     def subject(self) -> str:
         """What was at work, to begin a sentence with."""
         package = self.context.get("package")
-        names = {"lock": "Locking", "build": f"Building {package}" if package else "The build", "run": "The script"}
+        names = {
+            "lock": "Locking",
+            "build": f"Building {package}" if package else "The build",
+            "run": "The script",
+        }
         return names.get(self.stage, "The plan")
 
     @property
@@ -63,7 +67,13 @@ class Case:
         return ()
 
     def failure(
-        self, kind: FailureClass, message: str, *, hint: str | None = None, shown: Iterable[str] = (), **subject: Any
+        self,
+        kind: FailureClass,
+        message: str,
+        *,
+        hint: str | None = None,
+        shown: Iterable[str] = (),
+        **subject: Any,
     ) -> Failure:
         """A failure at this stage. Without ``shown`` lines the last ones of the log are its evidence; empty names are left out."""
         return Failure(

@@ -22,7 +22,9 @@ EVIDENCE_WIDTH = 500
 
 # ECMA-48 control sequences, operating system commands (ended by BEL or ST) and two-character escapes. The repetitions are bounded
 # and possessive, so that the time is linear whatever the log holds.
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]{0,64}+[ -/]{0,8}+[@-~]|\][^\x07\x1b\n]{0,512}+(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]{0,64}+[@-~]")
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]{0,64}+[ -/]{0,8}+[@-~]|\][^\x07\x1b\n]{0,512}+(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]{0,64}+[@-~]"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CREDENTIALS = re.compile(r"(://)[^\s/@]{1,256}+@")
 

@@ -24,6 +24,7 @@ _SEEN: tuple[Rule, ...] = (
     end.disk_exceeded,
     end.out_of_memory,
     end.timed_out,
+    end.never_started,
 )
 _PACKAGES: tuple[Rule, ...] = (
     machine.disk_full,
@@ -49,7 +50,12 @@ _SCRIPT: tuple[Rule, ...] = (
     script.import_error,
     script.interpreter_missing,
 )
-_LAST: tuple[Rule, ...] = (machine.illegal_instruction, machine.out_of_memory, end.killed_by_signal, script.nonzero_exit)
+_LAST: tuple[Rule, ...] = (
+    machine.illegal_instruction,
+    machine.out_of_memory,
+    end.killed_by_signal,
+    script.nonzero_exit,
+)
 
 RULES: Mapping[Stage, tuple[Rule, ...]] = {
     "plan": _SEEN + _LAST,
@@ -59,7 +65,9 @@ RULES: Mapping[Stage, tuple[Rule, ...]] = {
 }
 
 
-def classify(*, stage: Stage, result: Result, stdout: bytes, stderr: bytes, context: Mapping[str, Any]) -> Failure | None:
+def classify(
+    *, stage: Stage, result: Result, stdout: bytes, stderr: bytes, context: Mapping[str, Any]
+) -> Failure | None:
     """Why the attempt failed; ``None`` where it succeeded.
 
     ``context`` may help with what is known besides: ``packages`` (top-level module → name of the distribution, or several),

@@ -63,7 +63,9 @@ def kendall(values: Sequence[float]) -> float:
     """How many standard deviations the order of ``values`` is from no trend (Mann 1945, Kendall 1955; ties count as no change)."""
     count = len(values)
     score = sum(
-        (values[late] > values[early]) - (values[late] < values[early]) for late in range(count) for early in range(late)
+        (values[late] > values[early]) - (values[late] < values[early])
+        for late in range(count)
+        for early in range(late)
     )
     return score / math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
 
@@ -71,7 +73,9 @@ def kendall(values: Sequence[float]) -> float:
 def sen_slope(values: Sequence[float]) -> float:
     """Change per step: the median slope of all pairs (Theil 1950, Sen 1968)."""
     return median(
-        (values[late] - values[early]) / (late - early) for late in range(1, len(values)) for early in range(late)
+        (values[late] - values[early]) / (late - early)
+        for late in range(1, len(values))
+        for early in range(late)
     )
 
 

@@ -28,8 +28,25 @@ _TREND = 2.576
 _THINNED = 400
 """Trends are looked for in at most so many values, evenly picked: the work grows with their square."""
 
-_MORE_IS_BETTER = frozenset({"rate", "gflops", "tflops", "flops", "throughput", "bandwidth", "ops", "iops", "fps", "score", "overall_score", "speedup"})
-_LESS_IS_BETTER = frozenset({"duration", "elapsed", "time", "latency", "seconds", "wall", "runtime", "memory", "peak_memory"})
+_MORE_IS_BETTER = frozenset(
+    {
+        "rate",
+        "gflops",
+        "tflops",
+        "flops",
+        "throughput",
+        "bandwidth",
+        "ops",
+        "iops",
+        "fps",
+        "score",
+        "overall_score",
+        "speedup",
+    }
+)
+_LESS_IS_BETTER = frozenset(
+    {"duration", "elapsed", "time", "latency", "seconds", "wall", "runtime", "memory", "peak_memory"}
+)
 
 Ranking = Literal["faster", "slower", "higher", "lower", "same", "cannot_tell"]
 
@@ -53,7 +70,9 @@ class Comparison:
     """Relative difference below which nothing is believed."""
 
 
-def summarise(metric: str, values: Sequence[float], *, unit: str | None = None, floor: float | None = None) -> Statistics:
+def summarise(
+    metric: str, values: Sequence[float], *, unit: str | None = None, floor: float | None = None
+) -> Statistics:
     """The statistics of one metric over its counted repeats; ``floor`` is the noise floor of the machine, where it is known.
 
     Raises ``ValueError`` where there are no values or one is not finite.
@@ -64,11 +83,17 @@ def summarise(metric: str, values: Sequence[float], *, unit: str | None = None, 
     middle = median(kept)
     if len(kept) == 1:
         reason = "one run says nothing about spread"
-        return Statistics(metric=metric, unit=unit, values=kept, median=middle, low=middle, high=middle, reason=reason)
+        return Statistics(
+            metric=metric, unit=unit, values=kept, median=middle, low=middle, high=middle, reason=reason
+        )
     low, high, confidence = median_interval(kept)
     first, third = quartiles(kept)
     noise = _noise(kept, low, high, floor)
-    few = None if len(kept) >= 6 else f"{len(kept)} repeats: the interval is their full range, which holds with {confidence:.0%}"
+    few = (
+        None
+        if len(kept) >= 6
+        else f"{len(kept)} repeats: the interval is their full range, which holds with {confidence:.0%}"
+    )
     return Statistics(
         metric=metric,
         unit=unit,
@@ -94,10 +119,14 @@ def compare(a: Statistics, b: Statistics, *, floor: float | None = None) -> Comp
         return _cannot(a, believed, "a ratio needs positive values")
     interval = ratio_interval(a.values, b.values)
     if interval is None:
-        return _cannot(a, believed, f"{len(a.values)} and {len(b.values)} repeats are too few; four of each is the least")
+        return _cannot(
+            a, believed, f"{len(a.values)} and {len(b.values)} repeats are too few; four of each is the least"
+        )
     low, ratio, high = interval
     verdict, reason = _judge(a, b, interval, believed)
-    return Comparison(metric=a.metric, verdict=verdict, reason=reason, ratio=ratio, low=low, high=high, floor=believed)
+    return Comparison(
+        metric=a.metric, verdict=verdict, reason=reason, ratio=ratio, low=low, high=high, floor=believed
+    )
 
 
 def noise_floor(values: Sequence[Sequence[float]]) -> float:
@@ -107,7 +136,9 @@ def noise_floor(values: Sequence[Sequence[float]]) -> float:
     is taken, of less than twenty the largest. Groups of less than four say nothing; with no group that does, :data:`ASSUMED_FLOOR`.
     """
     differences = sorted(
-        abs(math.log(median(group[1::2]) / median(group[::2]))) for group in values if len(group) >= 4 and min(group) > 0
+        abs(math.log(median(group[1::2]) / median(group[::2])))
+        for group in values
+        if len(group) >= 4 and min(group) > 0
     )
     if not differences:
         return ASSUMED_FLOOR
@@ -119,9 +150,9 @@ def _noise(values: Sequence[float], low: float, high: float, floor: float | None
     middle = median(values)
     half = _relative((high - low) / 2, middle)
     if half > NOISY:
-        return f"too noisy to rank: the median is known to ±{half:.1%} only (limit {NOISY:.0%})"
+        return f"the median is known to ±{half:.1%} only (limit {NOISY:.0%})"
     if floor is not None and floor > NOISY:
-        return f"too noisy to rank: on this machine identical runs differ by up to {floor:.1%} (limit {NOISY:.0%})"
+        return f"on this machine identical runs differ by up to {floor:.1%} (limit {NOISY:.0%})"
     return _drift(values, middle) or _modes(values, middle)
 
 
@@ -133,7 +164,7 @@ def _drift(values: Sequence[float], middle: float) -> str | None:
     total = _relative(change, middle)
     if total <= NOISY:
         return None
-    return f"too noisy to rank: the values {'rise' if change > 0 else 'fall'} by {total:.1%} from the first repeat to the last"
+    return f"the values {'rise' if change > 0 else 'fall'} by {total:.1%} from the first repeat to the last"
 
 
 def _modes(values: Sequence[float], middle: float) -> str | None:
@@ -147,13 +178,15 @@ def _modes(values: Sequence[float], middle: float) -> str | None:
     widths = ordered[split - 1] - ordered[0] + ordered[-1] - ordered[split]
     if _relative(gap, middle) <= NOISY or gap <= widths:
         return None
-    return f"too noisy to rank: the values fall into two groups, around {median(ordered[:split]):.4g} and {median(ordered[split:]):.4g}"
+    return f"the values fall into two groups, around {median(ordered[:split]):.4g} and {median(ordered[split:]):.4g}"
 
 
 def _outliers(values: Sequence[float], first: float, third: float) -> tuple[int, ...]:
     """Repeats beyond Tukey's fences ("Exploratory Data Analysis", 1977)."""
     reach = 1.5 * (third - first)
-    return tuple(index for index, value in enumerate(values) if value < first - reach or value > third + reach)
+    return tuple(
+        index for index, value in enumerate(values) if value < first - reach or value > third + reach
+    )
 
 
 def _relative(part: float, whole: float) -> float:
@@ -163,7 +196,9 @@ def _relative(part: float, whole: float) -> float:
     return min(abs(part) / abs(whole), sys.float_info.max) if whole else 1.0
 
 
-def _judge(a: Statistics, b: Statistics, interval: tuple[float, float, float], floor: float) -> tuple[Ranking, str]:
+def _judge(
+    a: Statistics, b: Statistics, interval: tuple[float, float, float], floor: float
+) -> tuple[Ranking, str]:
     low, ratio, high = interval
     numbers = f"{ratio:.3g} times, 95 % interval {low:.3g} to {high:.3g}, noise floor {floor:.1%}"
     above, below = 1 + floor, 1 / (1 + floor)

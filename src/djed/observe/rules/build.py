@@ -11,7 +11,9 @@ from djed.observe.rules.packages import HEADERS, library_hint
 __all__ = ["backend_failed", "compiler_missing", "header_missing", "library_missing", "package_name"]
 
 _FAILED = re.compile(r"Failed to (?:build|download and build|prepare)[^`]{0,40}`([^`\s]{1,200})")
-_BACKEND = re.compile(r"build backend returned an error|Call to `[^`]{1,200}` failed|Failed to (?:build|download and build)|Failed building wheel|requirements from `build-system")
+_BACKEND = re.compile(
+    r"build backend returned an error|Call to `[^`]{1,200}` failed|Failed to (?:build|download and build)|Failed building wheel|requirements from `build-system"
+)
 _COMPILERS = r"(?:[\w.-]{0,40}-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gfortran|cargo|rustc|nvcc|ld|make|cmake|ninja|swig|javac|go)(?:-\d[\d.]{0,8})?"
 _NO_TOOL = (
     re.compile(rf"(?:unable to execute|command) '?({_COMPILERS})'?(?: failed)?: No such file"),
@@ -23,12 +25,24 @@ _NO_TOOL = (
     re.compile(r"can't find (Rust) compiler|No CMAKE_(C|CXX|Fortran|CUDA)_COMPILER could be found"),
 )
 _ERRNO_TOOL = re.compile(r"error: \[Errno 2\] No such file or directory: '([^'\s]{1,200})'")
-_HEADER = re.compile(r"fatal error: '?([\w./+-]{1,200}\.(?:h|hh|hpp|hxx|inc))'?(?:: No such file or directory| file not found)")
-_PKG_CONFIG = re.compile(r"(?:No package '([\w.+-]{1,100})' found|Package '?([\w.+-]{1,100})'? was not found in the pkg-config|Dependency \"([\w.+-]{1,100})\" not found)")
-_TOOL_GIVES = re.compile(r"\b(pg_config|mysql_config|llvm-config|gdal-config|nc-config|curl-config|xml2-config) (?:executable )?(?:is )?not found|([a-z]{2,12}[-_]config): (?:command )?not found")
-_LIBRARY = re.compile(r"cannot find -l([\w.+-]{1,100})|library '?([\w.+-]{1,100})'? not found for -l|unable to find library -l([\w.+-]{1,100})")
-_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '([\w.]{1,200})'")
-_STATUS_ONLY = re.compile(r"returned non-zero exit status|^\s*(?:hint:|error: Failed to|cause:|\[std|compilation terminated|warning:)|^[\s~^|-]*$")
+_HEADER = re.compile(
+    r"fatal error: '?([\w./+-]{1,200}\.(?:h|hh|hpp|hxx|inc))'?(?:: No such file or directory| file not found)|install a library that provides `([^`]{1,200})`"
+)
+_PKG_CONFIG = re.compile(
+    r"(?:No package '([\w.+-]{1,100})' found|Package '?([\w.+-]{1,100})'? was not found in the pkg-config|Dependency \"([\w.+-]{1,100})\" not found)"
+)
+_TOOL_GIVES = re.compile(
+    r"\b(pg_config|mysql_config|llvm-config|gdal-config|nc-config|curl-config|xml2-config) (?:executable )?(?:is )?not found|([a-z]{2,12}[-_]config): (?:command )?not found"
+)
+_LIBRARY = re.compile(
+    r"cannot find -l([\w.+-]{1,100})|library '?([\w.+-]{1,100})'? not found for -l|unable to find library -l([\w.+-]{1,100})|provides a shared library for `([^`]{1,100})`"
+)
+_MODULE = re.compile(
+    r"(?:ModuleNotFoundError|ImportError): No module named '([\w.]{1,200})'|depends on `([^`]{1,200})`, but doesn't declare it as a build dependency"
+)
+_STATUS_ONLY = re.compile(
+    r"returned non-zero exit status|^\s*(?:hint:|error: Failed to|cause:|\[std|compilation terminated|warning:)|^[\s~^|-]*$"
+)
 _COMPILER_ERROR = re.compile(r"^\s*[\w./+-]{1,300}:\d{1,9}(?::\d{1,9})?: (?:fatal )?error: ")
 
 _TOOL_PACKAGES = {
@@ -60,11 +74,17 @@ def header_missing(case: Case) -> Failure | None:
             continue
         header = next(word for word in match.groups() if word)
         native = HEADERS.get(header) or HEADERS.get(header.split("/")[0] + "/")
-        what = f"the header {header}" if header.endswith((".h", ".hh", ".hpp", ".hxx", ".inc")) else f"the development files of {header}"
+        what = (
+            f"the header {header}"
+            if header.endswith((".h", ".hh", ".hpp", ".hxx", ".inc"))
+            else f"the development files of {header}"
+        )
         return case.failure(
             "header_missing",
             f"{_package(case)} needs {what}, which {'are' if 'files' in what else 'is'} not there.",
-            hint=f"On Debian and Ubuntu the package {native} has it." if native else "Install the development package (-dev) of that library.",
+            hint=f"On Debian and Ubuntu the package {native} has it."
+            if native
+            else "Install the development package (-dev) of that library.",
             shown=[line, *_failed_lines(case)],
             header=header,
             package=package_name(case),
@@ -82,7 +102,8 @@ def library_missing(case: Case) -> Failure | None:
             return case.failure(
                 "missing_library",
                 f"{_package(case)} needs the library {library} to link with, which is not there.",
-                hint=library_hint(f"lib{library}.so") or f"On Debian and Ubuntu it is often in a package like lib{library}-dev.",
+                hint=library_hint(f"lib{library}.so")
+                or f"On Debian and Ubuntu it is often in a package like lib{library}-dev.",
                 shown=[line, *_failed_lines(case)],
                 library=library,
                 package=package_name(case),
@@ -95,7 +116,9 @@ def backend_failed(case: Case) -> Failure | None:
     if not any(_BACKEND.search(line) for line in case.log):
         return None
     package = _package(case)
-    module = next((match[1] for line in reversed(case.log) if (match := _MODULE.search(line))), None)
+    module = next(
+        (match[1] or match[2] for line in reversed(case.log) if (match := _MODULE.search(line))), None
+    )
     if module is not None:
         return case.failure(
             "build_backend_failed",
@@ -128,7 +151,9 @@ def _compiler_failure(case: Case, tool: str, line: str) -> Failure:
     return case.failure(
         "compiler_missing",
         f"{_package(case)} needs {tool} to build, which is not there.",
-        hint=f"On Debian and Ubuntu: apt-get install {native}." if native else "Install it, or correct the CC and CXX variables.",
+        hint=f"On Debian and Ubuntu: apt-get install {native}."
+        if native
+        else "Install it, or correct the CC and CXX variables.",
         shown=[line, *_failed_lines(case)],
         tool=tool,
         package=package_name(case),
@@ -137,13 +162,14 @@ def _compiler_failure(case: Case, tool: str, line: str) -> Failure:
 
 
 def package_name(case: Case) -> str | None:
-    """What could not be built, as ``lxml==4.9`` or ``lxml``."""
+    """What could not be built, as ``lxml==4.9`` or ``lxml``; the name of its file where nothing else is known."""
+    if case.context.get("package"):
+        return str(case.context["package"])
     for line in case.log:
         match = _FAILED.search(line)
         if match is not None:
-            return match[1]
-    package = case.context.get("package")
-    return str(package) if package else None
+            return match[1].rpartition("/")[2].removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
+    return None
 
 
 def _package(case: Case) -> str:
@@ -155,11 +181,11 @@ def _failed_lines(case: Case) -> list[str]:
 
 
 def _backend_output(case: Case) -> tuple[str, ...]:
-    """What the backend wrote to its stderr, else all that follows the failure."""
+    """What the backend wrote: what uv quotes of its stderr or, where it was let through, all that stands before uv's own error."""
     log = case.log
-    starts = [position for position, line in enumerate(log) if line.strip() == "[stderr]"] or [
-        position for position, line in enumerate(log) if _BACKEND.search(line)
-    ]
-    following = log[starts[-1] + 1 :]
+    quoted = [position for position, line in enumerate(log) if line.strip() == "[stderr]"]
+    if not quoted:
+        return log[: next(position for position, line in enumerate(log) if _BACKEND.search(line))]
+    following = log[quoted[-1] + 1 :]
     ends = [position for position, line in enumerate(following) if line.startswith("hint:")]
     return following[: ends[0]] if ends else following

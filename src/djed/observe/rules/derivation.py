@@ -19,17 +19,25 @@ _REQUIREMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}+(?:\[[^\]\s]{1,200}\])?(?:\{[^
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MARKER = re.compile(r"\{[^}]{1,300}\}")
 _DEPENDS = re.compile(rf"({_REQUIREMENT})(?: (?:all )?)depends? on ({_REQUIREMENT})")
-_REQUIRES = re.compile(r"(?:you require|your project depends on) ")
+_REQUIRES = re.compile(r"you require ")
+_ROOT = re.compile(r"(?:djed-environment-root|your project) depends? on ")
+"""The lock job puts the requirements into a project of this name: what it depends on is what the user asked for."""
 _TOKEN = re.compile(_REQUIREMENT)
 _CONCLUSION = re.compile(r",? we can conclude that ")
 _WORDS = frozenset({"and", "or", "any", "all", "one", "of", "of:", "we", "you", "require", "because"})
-_UNKNOWN = re.compile(rf"({_REQUIREMENT}) was not found in (?:the (?:package registry|provided package locations|cache)|any index)")
+_UNKNOWN = re.compile(
+    rf"({_REQUIREMENT}) was not found in (?:the (?:package registry|provided package locations|cache)|any index)"
+)
 _NO_VERSION = re.compile(rf"there (?:is|are) no versions? of ({_REQUIREMENT})")
 _ONLY = re.compile(rf"only ({_REQUIREMENT}) (?:is|are) available")
 _ONLY_LIST = re.compile(r"only the following versions of ([A-Za-z0-9._-]{1,200}) are available: ")
-_PYTHON = re.compile(r"(?:requested|current) Python version \(([^)]{1,100})\) does not satisfy Python([<>=!~][^\s]{1,100})")
+_PYTHON = re.compile(
+    r"(?:requested|current) Python version \(([^)]{1,100})\) does not satisfy Python([<>=!~][^\s]{1,100})"
+)
 _NEEDS_PYTHON = re.compile(rf"({_REQUIREMENT}) (?:all )?depends? on Python([<>=!~][^\s,]{{1,100}})")
-_NO_WHEEL = re.compile(rf"({_REQUIREMENT}) (?:has|have) (?:no (?:usable )?wheels|no wheels with)([^,]{{0,200}})")
+_NO_WHEEL = re.compile(
+    rf"({_REQUIREMENT}) (?:has|have) (?:no (?:usable )?wheels|no wheels with)([^,]{{0,200}})"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +58,7 @@ class Derivation:
     text: str
     """The proof in one line."""
     lines: tuple[str, ...]
-    """The proof as it stands in the log, hints included."""
+    """Its first line, its last ones, which conclude, and the hints."""
     demands: tuple[Demand, ...] = ()
     """In order of the proof; later ones sum up earlier ones."""
     unknown: tuple[str, ...] = ()
@@ -73,12 +81,14 @@ def read(log: Sequence[str]) -> Derivation | None:
     if not starts:
         return None
     lines = tuple(log[starts[-1] :][:400])
-    words = " ".join(_DECORATION.sub("", line) for line in _proof(lines))
+    hints = [line for line in lines if line.startswith("hint:")]
+    proof = [line for line in _proof(lines) if line.strip()]
+    words = " ".join(_DECORATION.sub("", line) for line in proof)
     # Bounds are written apart only in lists; the marker of a requirement says nothing about who wants what.
-    text = _MARKER.sub("", re.sub(r"\s{1,1000}", " ", words))[:60_000]
+    text = _ROOT.sub("you require ", _MARKER.sub("", re.sub(r"\s{1,1000}", " ", words))[:60_000])
     return Derivation(
         text=text,
-        lines=lines,
+        lines=(*proof[:1], *proof[1:][-6:], *hints),
         demands=_demands(text),
         unknown=tuple(dict.fromkeys(_UNKNOWN.findall(text))),
         missing=tuple(dict.fromkeys(_NO_VERSION.findall(text))),
@@ -98,7 +108,7 @@ def name(requirement: str) -> str:
 def _proof(lines: Sequence[str]) -> list[str]:
     """The lines up to the first hint."""
     kept: list[str] = []
-    for line in lines[1:]:
+    for line in lines:
         if line.lstrip().startswith("hint:"):
             break
         kept.append(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal as signals
 
-from djed.model.observation import Failure
+from djed.model.observation import Failure, FailureClass
 from djed.model.quantity import format_duration, format_size
 from djed.observe.case import Case
 
@@ -15,15 +15,18 @@ __all__ = [
     "interpreter_missing",
     "killed_by_signal",
     "lost",
+    "never_started",
     "out_of_memory",
     "sandbox_failed",
     "signal_name",
     "timed_out",
 ]
 
-_SANDBOX = re.compile(r"bwrap: (?!execvp )(.{1,300})")
-_SANDBOX_EXEC = re.compile(r"bwrap: execvp (\S.{0,300}): No such file or directory")
-_NOT_FOUND = re.compile(r"interpreter not found: (\S.{0,300})")
+_SANDBOX = re.compile(r"the sandbox could not be set up: (.{1,400})")
+_BWRAP = re.compile(r"bwrap: (?!execvp )(.{1,300})")
+_BWRAP_EXEC = re.compile(r"bwrap: execvp (\S.{0,300}): No such file or directory")
+_NOT_FOUND = re.compile(r"(?:interpreter|program) not found: (\S.{0,300}?)(?: \(first line of .{0,200}\))?$")
+_CANNOT = re.compile(r"cannot be executed")
 
 _SIGNAL_HINTS = {
     "SIGSEGV": "A compiled extension read or wrote memory that is not its own; try another version of the package that was at work.",
@@ -50,7 +53,9 @@ def cancelled(case: Case) -> Failure | None:
     """The user cancelled it."""
     if not case.result.cancelled:
         return None
-    return case.failure("cancelled", f"{case.subject} was cancelled.", hint="Start it again with `djed retry`.")
+    return case.failure(
+        "cancelled", f"{case.subject} was cancelled.", hint="Start it again with `djed retry`."
+    )
 
 
 def lost(case: Case) -> Failure | None:
@@ -68,37 +73,41 @@ def lost(case: Case) -> Failure | None:
 
 def sandbox_failed(case: Case) -> Failure | None:
     """The sandbox could not be set up, so the command never started."""
-    said = case.last(1)
-    match = _SANDBOX.match(said[0].strip()) if said and case.result.sandbox == "bwrap" else None
-    reason = match[1] if match else case.result.error if "sandbox" in (case.result.error or "") else None
-    if reason is None:
+    match = _SANDBOX.search(case.result.error or "") or _bwrap(case, _BWRAP)
+    if match is None:
         return None
     return case.failure(
         "sandbox_failed",
-        f"The sandbox could not be set up: {reason.rstrip('.')}.",
+        f"The sandbox could not be set up: {match[1].rstrip('.')}.",
         hint="`djed doctor` says which sandbox levels work here; user namespaces may be switched off.",
         level=case.result.sandbox,
     )
 
 
 def interpreter_missing(case: Case) -> Failure | None:
-    """The command could not be started because its interpreter is not there."""
-    error = case.result.error
-    if error is None:
-        match = _SANDBOX_EXEC.match("".join(case.last(1)).strip())
-        name = match[1] if match else None
-    else:
-        match = _NOT_FOUND.search(error)
-        name = match[1].rstrip(".") if match else None
-    if name is None and error is None:
+    """The command could not be started because the program or its interpreter is not there."""
+    error = case.result.error or ""
+    match = _NOT_FOUND.search(error) or _bwrap(case, _BWRAP_EXEC)
+    if match is None and _CANNOT.search(error) is None:
         return None
+    name = match[1] if match else None
     return case.failure(
         "interpreter_missing",
-        f"{case.subject} never started: {f'there is no {name} in the environment' if name else error.rstrip('.') if error else ''}.",
+        f"{case.subject} never started: {f'there is no {name} in the environment' if name else error.rstrip('.')}.",
         hint="Correct the first line of the script (#!) or the command, or choose an environment that has the interpreter.",
-        shown=[error] if error else (),
+        shown=[error],
         interpreter=name,
     )
+
+
+def never_started(case: Case) -> Failure | None:
+    """It did not start or could not be watched, for a reason that only the runner knows."""
+    error = case.result.error
+    if error is None:
+        return None
+    kind: FailureClass = "disk_full" if "no space left" in error.lower() else "internal"
+    hint = "Free space where Djed keeps its data." if kind == "disk_full" else "`djed doctor` may know more."
+    return case.failure(kind, f"{case.subject} did not run: {error.rstrip('.')}.", hint=hint, shown=[error])
 
 
 def disk_exceeded(case: Case) -> Failure | None:
@@ -156,3 +165,8 @@ def killed_by_signal(case: Case) -> Failure | None:
         hint=_SIGNAL_HINTS.get(name),
         signal=name,
     )
+
+
+def _bwrap(case: Case, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    """bubblewrap's own last word, where it was the sandbox; a script could imitate it, and would only belittle its own failure."""
+    return pattern.match("".join(case.last(1)).strip()) if case.result.sandbox == "bwrap" else None

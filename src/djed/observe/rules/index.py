@@ -11,9 +11,13 @@ __all__ = ["hash_mismatch", "unreachable"]
 
 _MISMATCH = re.compile(r"[Hh]ash mismatch for `?([^`\s]{1,200})")
 _DIGEST = re.compile(r"\b((?:sha256|sha384|sha512|md5|blake2b):[0-9a-fA-F]{16,128})\b")
-_FETCH = re.compile(r"(?:Failed to fetch|Could not connect|Request failed after [^:]{1,80}): ?`?(https?://[^\s`]{1,2000})")
-_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3}) ?([A-Za-z -]{0,60})\)")
-_CREDENTIALS = re.compile(r"An index(?: URL)? \((https?://[^\s)]{1,2000})\)? .{0,120}?(401|403) (?:Unauthorized|Forbidden)")
+_FETCH = re.compile(
+    r"(?:Failed to fetch|Could not connect|Request failed after [^:]{1,80}): ?`?(https?://[^\s`]{1,2000})"
+)
+_STATUS = re.compile(r"HTTP (?:status (?:client|server) error \(|Error )(\d{3})")
+_CREDENTIALS = re.compile(
+    r"An index(?: URL)? \((https?://[^\s)]{1,2000})\)? .{0,120}?(401|403) (?:Unauthorized|Forbidden)"
+)
 _HOST = re.compile(r"https?://(?:[^\s/@]{0,256}@)?([^\s/:?#]{1,255}(?::\d{1,5})?)")
 _OFFLINE = re.compile(r"network (?:was|is|connectivity is) disabled|offline mode", re.IGNORECASE)
 
@@ -88,7 +92,10 @@ def _offline(case: Case) -> Failure | None:
     for line in case.log:
         if _OFFLINE.search(line):
             return case.failure(
-                "index_unreachable", "No index was asked because the network is off.", hint="Allow the network for locking.", shown=[line]
+                "index_unreachable",
+                "No index was asked because the network is off.",
+                hint="Allow the network for locking.",
+                shown=[line],
             )
     return None
 

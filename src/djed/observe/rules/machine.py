@@ -12,30 +12,55 @@ from djed.model.observation import Failure
 from djed.model.quantity import format_size
 from djed.observe.case import Case
 from djed.observe.rules.packages import library_hint
-from djed.observe.rules.traceback import importer
+from djed.observe.rules.traceback import final_words, importer
 
 __all__ = ["disk_full", "illegal_instruction", "missing_library", "out_of_memory"]
 
-_DISK = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|\bENOSPC\b|File size limit exceeded|disk full", re.IGNORECASE)
-_LIBRARY = re.compile(r"(?:^|[\s:'\"(])([\w./+-]{1,200}\.so(?:\.[\w.]{1,40})?)['\"]?: cannot open shared object file")
-_SYMBOL = re.compile(r"([\w./+-]{1,200}\.so[\w.]{0,40}): (?:version `([\w.]{1,60})' not found|undefined symbol: (\S{1,200})|wrong ELF class|invalid ELF header)")
+_DISK = re.compile(
+    r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|\bENOSPC\b|File size limit exceeded|disk full",
+    re.IGNORECASE,
+)
+_LIBRARY = re.compile(
+    r"(?:^|[\s:'\"(])([\w./+-]{1,200}\.so(?:\.[\w.]{1,40})?)['\"]?: cannot open shared object file"
+)
+_SYMBOL = re.compile(
+    r"([\w./+-]{1,200}\.so[\w.]{0,40}): (?:version `([\w.]{1,60})' not found|undefined symbol: (\S{1,200})|wrong ELF class|invalid ELF header)"
+)
 _ILLEGAL = re.compile(r"\bIllegal instruction\b|\bSIGILL\b|illegal hardware instruction")
 _MEMORY = (
     re.compile(r"^(?:[\w.]{1,100}\.)?_?(?:Array)?MemoryError\b(?:: (.{1,300}))?"),
-    re.compile(r"std::bad_alloc|\[Errno 12\]|Cannot allocate memory|JavaScript heap out of memory|java\.lang\.OutOfMemoryError|virtual memory exhausted|cannot allocate vector of size"),
+    re.compile(
+        r"std::bad_alloc|\[Errno 12\]|Cannot allocate memory|JavaScript heap out of memory|java\.lang\.OutOfMemoryError|virtual memory exhausted|cannot allocate vector of size"
+    ),
     re.compile(r"(?:CUDA|HIP) out of memory|OutOfMemoryError"),
 )
 
 # What compilers commonly assume, weakest first: the levels of the x86-64 psABI, then what Arm code asks for.
 _FEATURES: Mapping[str, tuple[str, ...]] = {
-    "x86_64": ("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "f16c", "fma", "bmi1", "bmi2", "avx2", "avx512f", "avx512bw", "avx512vl", "amx_tile"),
+    "x86_64": (
+        "ssse3",
+        "sse4_1",
+        "sse4_2",
+        "popcnt",
+        "avx",
+        "f16c",
+        "fma",
+        "bmi1",
+        "bmi2",
+        "avx2",
+        "avx512f",
+        "avx512bw",
+        "avx512vl",
+        "amx_tile",
+    ),
     "aarch64": ("atomics", "asimddp", "asimdhp", "sve", "bf16", "i8mm", "sve2"),
 }
 
 
 def disk_full(case: Case) -> Failure | None:
     """A file system had no room left."""
-    shown = [line for line in case.log if _DISK.search(line)]
+    words = final_words(case) if case.stage == "run" else case.last(60)
+    shown = [line for line in words if _DISK.search(line)]
     if not shown:
         return None
     return case.failure(
@@ -48,13 +73,14 @@ def disk_full(case: Case) -> Failure | None:
 
 def missing_library(case: Case) -> Failure | None:
     """A shared library is not there, or too old."""
-    for position, line in reversed(list(enumerate(case.stderr))):
+    words = final_words(case)
+    for line in reversed(words):
         match = _LIBRARY.search(line)
         if match is not None:
-            return _library_failure(case, match[1], "which is not there", library_hint(match[1]), position)
+            return _library_failure(case, match[1], "which is not there", library_hint(match[1]), words)
         match = _SYMBOL.search(line)
         if match is not None:
-            return _version_failure(case, match, position)
+            return _version_failure(case, match, words)
     return None
 
 
@@ -80,7 +106,7 @@ def illegal_instruction(case: Case) -> Failure | None:
 
 def out_of_memory(case: Case) -> Failure | None:
     """The program itself says that it got no memory, or was killed at its limit."""
-    said = case.last(40)
+    said = final_words(case)
     limit, peak = case.context.get("memory"), case.result.peak_memory
     shown = [line for line in said if any(pattern.search(line.strip()) for pattern in _MEMORY)]
     # The kernel's own count may be out of reach (no cgroup); a kill within a fiftieth of the limit is no accident.
@@ -92,35 +118,41 @@ def out_of_memory(case: Case) -> Failure | None:
     return case.failure(
         "out_of_memory",
         f"{case.subject} ran out of {'GPU ' if on_gpu else ''}memory{bound}{f': {shown[-1].strip()}' if shown else ''}.",
-        hint="Ask for a GPU with more memory, or make it need less." if on_gpu else "Raise resources.memory in the request, or make it need less.",
+        hint="Ask for a GPU with more memory, or make it need less."
+        if on_gpu
+        else "Raise resources.memory in the request, or make it need less.",
         shown=shown,
         limit=limit,
         peak=peak,
     )
 
 
-def _library_failure(case: Case, library: str, trouble: str, hint: str | None, position: int) -> Failure:
+def _library_failure(
+    case: Case, library: str, trouble: str, hint: str | None, words: tuple[str, ...]
+) -> Failure:
     package = importer(case)
     return case.failure(
         "missing_library",
         f"{package or case.subject} needs the shared library {library}, {trouble}.",
         hint=hint or "Add the native package that has it, or use a wheel that brings it along.",
-        shown=case.stderr[max(0, position - 4) : position + 1],
+        shown=[line for line in words if library in line] + list(words[-6:]),
         library=library,
         package=package,
     )
 
 
-def _version_failure(case: Case, match: re.Match[str], position: int) -> Failure:
+def _version_failure(case: Case, match: re.Match[str], words: tuple[str, ...]) -> Failure:
     library, version, symbol = match[1], match[2], match[3]
-    lacks = f"which lacks {version or symbol}" if version or symbol else "which is for another kind of machine"
+    lacks = (
+        f"which lacks {version or symbol}" if version or symbol else "which is for another kind of machine"
+    )
     glibc = version is not None and version.startswith("GLIBC_")
     hint = (
         "The package was built on a newer system; choose a manylinux wheel for an older glibc, or a newer base."
         if glibc
         else "Two packages were built against different versions of that library; choose versions that were built together."
     )
-    return _library_failure(case, library, lacks, hint, position)
+    return _library_failure(case, library, lacks, hint, words)
 
 
 def _facts(hardware: Any) -> Mapping[str, Any]:
@@ -132,4 +164,8 @@ def _facts(hardware: Any) -> Mapping[str, Any]:
 def _absent(hardware: Mapping[str, Any]) -> tuple[str, ...]:
     """Features of the architecture that the processor lacks, weakest first; nothing where its flags are not known."""
     flags = set(hardware.get("cpu_flags") or ())
-    return tuple(name for name in _FEATURES.get(str(hardware.get("arch")), ()) if name not in flags) if flags else ()
+    return (
+        tuple(name for name in _FEATURES.get(str(hardware.get("arch")), ()) if name not in flags)
+        if flags
+        else ()
+    )

@@ -53,7 +53,19 @@ REMOVED: Mapping[str, tuple[str, str | None]] = {
 }  # fmt: skip
 """Modules that left the standard library: since which Python, and the package that brings them back."""
 
-_CUDA = ("libcuda", "libcudart", "libcublas", "libcudnn", "libcufft", "libcusparse", "libcusolver", "libnccl", "libnvrtc", "libcupti", "libnvidia")
+_CUDA = (
+    "libcuda",
+    "libcudart",
+    "libcublas",
+    "libcudnn",
+    "libcufft",
+    "libcusparse",
+    "libcusolver",
+    "libnccl",
+    "libnvrtc",
+    "libcupti",
+    "libnvidia",
+)
 
 
 def library_hint(library: str) -> str | None:

@@ -14,8 +14,12 @@ from djed.observe.rules.traceback import Raised
 __all__ = ["import_error"]
 
 _NO_MODULE = re.compile(r"No module named '?([\w.]{1,200})'?")
-_NO_NAME = re.compile(r"cannot import name '([\w.]{1,200})' from (?:partially initialized module )?'([\w.]{1,200})'")
-_NO_ATTRIBUTE = re.compile(r"(?:partially initialized )?module '([\w.]{1,200})' has no attribute '([\w.]{1,200})'")
+_NO_NAME = re.compile(
+    r"cannot import name '([\w.]{1,200})' from (?:partially initialized module )?'([\w.]{1,200})'"
+)
+_NO_ATTRIBUTE = re.compile(
+    r"(?:partially initialized )?module '([\w.]{1,200})' has no attribute '([\w.]{1,200})'"
+)
 _CIRCULAR = "circular import"
 
 
@@ -43,14 +47,21 @@ def _causes(chain: tuple[Raised, ...]) -> tuple[Raised, ...]:
 
 
 def _no_module(case: Case, raised: Raised) -> Failure | None:
-    match = _NO_MODULE.match(raised.message) if raised.kind in {"ModuleNotFoundError", "ImportError"} else None
+    match = (
+        _NO_MODULE.match(raised.message) if raised.kind in {"ModuleNotFoundError", "ImportError"} else None
+    )
     if match is None:
         return None
     module = match[1]
     package = _package(case, raised)
     needs = f", which {package} needs" if package else ", which the script imports"
     return case.failure(
-        "import_error", f"No module named '{module}'{needs}.", hint=_module_hint(module, package), shown=raised.lines, module=module, package=package
+        "import_error",
+        f"No module named '{module}'{needs}.",
+        hint=_module_hint(module, package),
+        shown=raised.lines,
+        module=module,
+        package=package,
     )
 
 
@@ -98,7 +109,11 @@ def _no_attribute(case: Case, raised: Raised) -> Failure | None:
 
 def _fails_on_import(case: Case, raised: Raised) -> Failure | None:
     package = _package(case, raised)
-    if package is None or not _while_importing(raised) or raised.kind in {"KeyboardInterrupt", "SystemExit", "MemoryError"}:
+    if (
+        package is None
+        or not _while_importing(raised)
+        or raised.kind in {"KeyboardInterrupt", "SystemExit", "MemoryError"}
+    ):
         return None
     return case.failure(
         "import_error",

@@ -14,10 +14,18 @@ __all__ = ["conflict", "no_python", "no_such_package", "no_such_version", "no_wh
 
 _HINTED_TAGS = re.compile(r"^hint: .{0,400}?[Ww]heels.{0,300}?(?:tags?|platforms?): (.{1,400})")
 _TAG = re.compile(r"`([^`]{1,80})`")
-_NO_BINARY = re.compile(r"Package `([^`]{1,200})` can't be installed because it (?:is marked as `--no-build`|doesn't have a source distribution or wheel)")
-_LOCK_PYTHON = re.compile(r"Python (\d[\w.]{0,30}), which is incompatible with .{0,120}?Python requirement: `([^`]{1,100})`")
-_WHEEL_PYTHON = re.compile(r"Package '?([\w.-]{1,200})'? requires a different Python: (\S{1,40}) not in '?([^'\n]{1,100})")
-_NO_PYTHON = re.compile(r"No interpreter found for (?:Python )?(.{1,120}?)(?: in (?:virtual|managed|search|the ).{0,200})?$")
+_NO_BINARY = re.compile(
+    r"Package `([^`]{1,200})` can't be installed because it (?:is marked as `--no-build`|doesn't have a source distribution or wheel)"
+)
+_LOCK_PYTHON = re.compile(
+    r"Python (\d[\w.]{0,30}), which is incompatible with .{0,120}?Python requirement: `([^`]{1,100})`"
+)
+_WHEEL_PYTHON = re.compile(
+    r"Package '?([\w.-]{1,200})'? requires a different Python: (\S{1,40}) not in '?([^'\n]{1,100})"
+)
+_NO_PYTHON = re.compile(
+    r"No interpreter found for (?:Python )?(.{1,120}?)(?: in (?:virtual|managed|search|the ).{0,200})?$"
+)
 _EXCLUDED = re.compile(r"hint: .{0,200}?filtered by `exclude-newer`.{0,400}")
 
 
@@ -80,7 +88,9 @@ def no_wheel(case: Case) -> Failure | None:
     for position, line in enumerate(case.log):
         match = _NO_BINARY.search(line)
         if match is not None:
-            return _wheel_failure(case, match[1], "platform" if "current platform" in line else "", case.log[position:])
+            return _wheel_failure(
+                case, match[1], "platform" if "current platform" in line else "", case.log[position:]
+            )
     return None
 
 
@@ -100,8 +110,10 @@ def no_such_version(case: Case) -> Failure | None:
     return case.failure(
         "no_such_version",
         f"There is no version {wanted}{_wanted_by(proof, package)}{there}{late}.",
-        hint="Move exclude_newer to a later date, or ask for an older version." if excluded else "Ask for a version that exists.",
-        shown=[*proof.lines[:9], excluded] if excluded else proof.lines,
+        hint="Move exclude_newer to a later date, or ask for an older version."
+        if excluded
+        else "Ask for a version that exists.",
+        shown=proof.lines,
         package=package,
         wanted=wanted,
         available=available,
@@ -149,11 +161,19 @@ def _contested(proof: Derivation) -> tuple[Demand, Demand] | None:
 
 
 def _side(demand: Demand) -> str:
-    return f"you ask for {demand.requirement}" if demand.who == "you" else f"{demand.who} needs {demand.requirement}"
+    return (
+        f"you ask for {demand.requirement}"
+        if demand.who == "you"
+        else f"{demand.who} needs {demand.requirement}"
+    )
 
 
 def _adjustable(one: Demand, other: Demand) -> str:
-    return " or ".join(dict.fromkeys(derivation.name(side.who) if side.who != "you" else side.package for side in (one, other)))
+    return " or ".join(
+        dict.fromkeys(
+            derivation.name(side.who) if side.who != "you" else side.package for side in (one, other)
+        )
+    )
 
 
 def _wanted_by(proof: Derivation, package: str) -> str:
@@ -196,13 +216,19 @@ def _wheel_failure(case: Case, requirement: str, trouble: str, shown: tuple[str,
     fitting = [match for match in hints if trouble.split(" tag")[0].rpartition(" ")[2] in match[0]] or hints
     tags = tuple(tag for match in fitting[-1:] for tag in _TAG.findall(match[1]))
     kind = fitting[-1][0] if fitting else trouble
-    what = "this Python" if "ABI" in kind else "this platform" if "platform" in kind else "this Python and platform"
+    what = (
+        "this Python"
+        if "ABI" in kind
+        else "this platform"
+        if "platform" in kind
+        else "this Python and platform"
+    )
     known = f"; there are wheels for {', '.join(tags[-6:])}" if tags else ""
     return case.failure(
         "no_wheel",
         f"{requirement} has no wheel for {what}{known}.",
         hint=f"Choose another version of {package} or another environment.python; or let it be built from source, if there is a source.",
-        shown=[*shown[:6], *(match[0] for match in hints)],
+        shown=shown,
         package=package,
         tags=tags,
     )

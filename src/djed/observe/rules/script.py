@@ -23,7 +23,9 @@ _INTERPRETER = (
     re.compile(r"bad interpreter: .{0,40}?No such file|: (\S{1,200}): bad interpreter"),
 )
 _COMMAND = re.compile(r"(?:^|: )([\w./+-]{1,200}): (?:command )?not found$")
-_NETWORK = re.compile(r"Temporary failure in name resolution|Name or service not known|Network is unreachable|Could not resolve host|EAI_AGAIN")
+_NETWORK = re.compile(
+    r"Temporary failure in name resolution|Name or service not known|Network is unreachable|Could not resolve host|EAI_AGAIN"
+)
 
 
 def import_error(case: Case) -> Failure | None:
@@ -73,7 +75,10 @@ def nonzero_exit(case: Case) -> Failure:
     else:
         # Tools begin the line that matters with "error:"; what follows are details.
         errors = [line.strip() for line in case.last(20) if line.startswith("error: ")]
-        reason, shown = (errors or [line.strip() for line in said] or [""])[0].removeprefix("error: "), case.last(10)
+        reason, shown = (
+            (errors or [line.strip() for line in said] or [""])[0].removeprefix("error: "),
+            case.last(10),
+        )
     ending = f"ended with exit code {code}" if code is not None else "ended without an exit code"
     return case.failure(
         "nonzero_exit",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from djed.observe.case import Case
 
-__all__ = ["Frame", "Raised", "distribution", "importer", "read"]
+__all__ = ["Frame", "Raised", "distribution", "final_words", "importer", "read"]
 
 _START = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "([^"\n]{1,1000})", line (\d{1,9})(?:, in (.{1,300}))?$')
@@ -83,6 +83,14 @@ def importer(case: Case) -> str | None:
     return distribution(case, modules[-1]) if modules else None
 
 
+def final_words(case: Case) -> tuple[str, ...]:
+    """What was said about the end itself: the last traceback, else the last lines. Earlier warnings need not have mattered."""
+    starts = [position for position, line in enumerate(case.stderr) if line.strip() == _START]
+    if not starts:
+        return case.last(5)
+    return (*(raised.message for raised in read(case.stderr)), *case.stderr[starts[-1] :][:400])
+
+
 def _read_one(block: Sequence[str]) -> Raised | None:
     indent = len(block[0]) - len(block[0].lstrip())
     frames: list[Frame] = []
@@ -97,7 +105,12 @@ def _read_one(block: Sequence[str]) -> Raised | None:
                 return None
             message = said[2] or _next_said(block[position + 1 :])
             shown = tuple(block[max(1, position - 8) : position + 1])
-            return Raised(kind=said[1].rpartition(".")[2], message=message.strip(), frames=tuple(frames[-200:]), lines=shown)
+            return Raised(
+                kind=said[1].rpartition(".")[2],
+                message=message.strip(),
+                frames=tuple(frames[-200:]),
+                lines=shown,
+            )
     return None
 
 
