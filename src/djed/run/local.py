@@ -6,7 +6,6 @@ Nothing of an attempt is kept in memory that its job directory does not say; wha
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -77,7 +76,7 @@ class LocalRunner:
         if directory.exists():
             return self.find(attempt) or handle
         chosen = sandbox.choose(self._sandboxes, (self._config.sandbox_floor, attempt.job.sandbox))
-        told = order(attempt, directory.path, chosen, site, self._materials)
+        told = order(attempt, directory.path, chosen, site=site, materials=self._materials)
         if directory.create(told, attempt.job.files, self._materials):
             self._spawn(attempt.name)
         return handle
@@ -242,7 +241,10 @@ class LocalRunner:
     def _end_leftovers(self, name: str) -> None:
         """Of an attempt whose shim was killed: its processes live on in the control group."""
         supervisor = self._directory(name).supervisor()
-        if supervisor is not None and (descriptor := supervisor.open()) is None:
+        if supervisor is None:
+            return
+        descriptor = supervisor.open()
+        if descriptor is None:
             cgroup.remove(f"{name}.{supervisor.pid}")
-        elif supervisor is not None:
+        else:
             os.close(descriptor)

@@ -63,7 +63,7 @@ def find_uv(config: Config) -> str | None:
     if config.uv is not None:
         return config.uv
     try:
-        from uv import find_uv_bin
+        from uv import find_uv_bin  # type: ignore[import-not-found,unused-ignore]
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,11 +38,11 @@ class Site:
 
 
 def order(
-    attempt: Attempt, directory: Path, sandbox: Sandbox, site: Site, materials: Materials
+    attempt: Attempt, directory: Path, sandbox: Sandbox, *, site: Site, materials: Materials
 ) -> dict[str, Any]:
     """What the shim is told. Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises."""
     job = attempt.job
-    real = _real_places(job, attempt.name, directory, site, materials)
+    real = _real_places(attempt, directory, site, materials)
     wheels = {digest.rpartition(":")[2]: str(materials.artifact(digest)) for digest in job.wheels}
     binds: list[Bind] = []
     seen = real
@@ -93,9 +92,10 @@ def order(
     }
 
 
-def _real_places(job: Job, name: str, directory: Path, site: Site, materials: Materials) -> dict[Place, str]:
+def _real_places(attempt: Attempt, directory: Path, site: Site, materials: Materials) -> dict[Place, str]:
     """Where everything is on the machine itself."""
-    outputs = directory / "outputs" if job.cache != "shared" else site.packages / "staging" / name
+    job = attempt.job
+    outputs = directory / "outputs" if job.cache != "shared" else site.packages / "staging" / attempt.name
     found: dict[Place, str] = {"work": str(directory / "inputs"), "outputs": str(outputs)}
     if job.environment is not None:
         found["env"] = str(materials.artifact(job.environment))
@@ -136,16 +136,15 @@ def _inside(
 
 def _interpreter(path: str, site: Site) -> list[Bind]:
     """The installation that an interpreter lives in, where the sandbox has it not already."""
-    prefix = os.path.dirname(os.path.dirname(os.path.realpath(path)))
-    if prefix == "/usr" or prefix.startswith("/usr/"):
+    prefix = Path(path).resolve().parent.parent
+    if prefix.is_relative_to("/usr"):
         return []
-    secret = (str(site.data.resolve()), os.path.realpath(os.path.expanduser("~")))
-    if prefix == "/" or any(f"{folder}/".startswith(f"{prefix}/") for folder in secret):
+    if any(secret.resolve().is_relative_to(prefix) for secret in (site.data, Path.home())):
         raise RefusedError(
             f"The interpreter {path} cannot be shown to a sandbox: {prefix} holds more than it.",
             hint="Install Python in a folder of its own.",
         )
-    return [Bind(source=prefix, target=prefix)]
+    return [Bind(source=str(prefix), target=str(prefix))]
 
 
 def _local_files(passed: Mapping[str, str]) -> list[Bind]:
@@ -159,7 +158,7 @@ def _local_files(passed: Mapping[str, str]) -> list[Bind]:
     return [
         Bind(source=os.path.realpath(path), target=path)
         for path in dict.fromkeys(named)
-        if path.startswith("/") and not path.startswith(known) and os.path.exists(path)
+        if path.startswith("/") and not path.startswith(known) and Path(path).exists()
     ]
 
 
@@ -167,15 +166,15 @@ def _uv_config(job: Job, environ: Mapping[str, str]) -> str | None:
     """The file in which the user configured uv's indexes, for jobs that fetch packages."""
     if not job.network or job.kind == "run":
         return None
-    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
-    candidates = (environ.get("UV_CONFIG_FILE"), os.path.join(home, "uv/uv.toml"), "/etc/uv/uv.toml")
-    return next((path for path in candidates if path and os.path.isfile(path)), None)
+    home = environ.get("XDG_CONFIG_HOME") or environ.get("HOME", "") + "/.config"
+    candidates = (environ.get("UV_CONFIG_FILE"), f"{home}/uv/uv.toml", "/etc/uv/uv.toml")
+    return next((path for path in candidates if path and Path(path).is_file()), None)
 
 
 def _devices(job: Job) -> list[Bind]:
     if not job.limits.gpu:
         return []
-    devices = sorted(glob.glob("/dev/nvidia*"))
+    devices = sorted(map(str, Path("/dev").glob("nvidia*")))
     if not devices:
         raise MissingPartError("The job asks for a GPU, but this machine shows none under /dev.")
     return [Bind(source=path, target=path, writable=True, device=True) for path in devices] + [

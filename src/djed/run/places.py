@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from djed.errors import RunnerError
 from djed.model.job import At, Job, Place
@@ -24,7 +24,14 @@ _PROXY = (
     "no_proxy",
 )
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+_INDEXES = (
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_SYSTEM_CERTS",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +50,7 @@ def resolve(job: Job, places: Places) -> Resolved:
             return value
         if value.place not in places:
             raise RunnerError(f"The job uses the place {value.place!r}, which it was not given.")
-        return os.path.join(places[value.place], value.path) if value.path else places[value.place]
+        return f"{places[value.place]}/{value.path}" if value.path else places[value.place]
 
     return Resolved(
         command=tuple(text(part) for part in job.command),
@@ -55,9 +62,9 @@ def base_variables(job: Job, places: Places) -> dict[str, str]:
     """The clean environment that every job starts from, made by allow-list."""
     folders = ["/usr/local/bin", "/usr/bin", "/bin"]
     if job.python is not None:
-        folders.insert(0, os.path.dirname(job.python))
+        folders.insert(0, str(PurePosixPath(job.python).parent))
     if "env" in places:
-        folders.insert(0, os.path.join(places["env"], "bin"))
+        folders.insert(0, places["env"] + "/bin")
     variables = {
         "PATH": ":".join(dict.fromkeys(folders)),
         "HOME": places["work"],

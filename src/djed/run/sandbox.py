@@ -1,4 +1,4 @@
-"""The sandbox around a job: bubblewrap's arguments (pure), and which levels work on this machine (tried, then remembered until the next boot)."""
+"""The sandbox around a job: bubblewrap's arguments, and which levels work on this machine."""
 
 from __future__ import annotations
 
@@ -100,11 +100,11 @@ def _system() -> list[str]:
     """/usr, and the old top-level folders, which are links into it on most systems."""
     argv = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        path = f"/{name}"
-        if os.path.islink(path):
-            argv += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            argv += ["--ro-bind", path, path]
+        path = Path("/", name)
+        if path.is_symlink():
+            argv += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            argv += ["--ro-bind", str(path), str(path)]
     return argv
 
 
@@ -112,21 +112,21 @@ def _etc(own: Path, *, network: bool) -> list[str]:
     names = _ETC + (_ETC_NETWORK if network else ())
     argv: list[str] = []
     for name in names:
-        path = f"/etc/{name}"
-        if os.path.exists(path):
+        path = Path("/etc", name)
+        if path.exists():
             # By its real path: a link like that of resolv.conf leads to where the sandbox has nothing.
-            argv += ["--ro-bind", os.path.realpath(path), path]
+            argv += ["--ro-bind", str(path.resolve()), str(path)]
     for name in _ETC_OWN:
         if f"/etc/{name}" not in argv:
             argv += ["--ro-bind", str(own / name), f"/etc/{name}"]
     return argv
 
 
-def choose(present: Sequence[Sandbox], floors: Sequence[SandboxLevel | None]) -> Sandbox:
+def choose(present: Sequence[Sandbox], floors: Sequence[str | None]) -> Sandbox:
     """The strongest level that works here. Raises ``RefusedError`` where a floor is above it."""
-    best = max(present, key=lambda sandbox: SANDBOX_LEVELS.index(sandbox.level))
+    best = max(present, key=lambda sandbox: _strength(sandbox.level))
     for floor in floors:
-        if floor is not None and SANDBOX_LEVELS.index(floor) > SANDBOX_LEVELS.index(best.level):
+        if floor is not None and _strength(floor) > _strength(best.level):
             raise RefusedError(
                 f"Sandbox level {floor!r} is required, but the strongest that works here is {best.level!r}.",
                 hint="Install bubblewrap (bwrap), or ask for a weaker level." if floor == "bwrap" else None,
@@ -134,12 +134,20 @@ def choose(present: Sequence[Sandbox], floors: Sequence[SandboxLevel | None]) ->
     return best
 
 
+def _strength(level: str) -> int:
+    levels: tuple[str, ...] = SANDBOX_LEVELS
+    return levels.index(level)
+
+
 def probe(data: Path) -> tuple[Sandbox, ...]:
-    """The levels that work here, weakest first. A sandbox counts when a program has really run in it; the answer is kept until the next boot."""
+    """The levels that work here, weakest first.
+
+    A sandbox counts when a program has really run in it; the answer is kept in ``data`` until the next boot.
+    """
     own_etc(data)
     tool = shutil.which("bwrap")
     cache = data / "sandbox.json"
-    key = [_BOOT_ID.read_text(encoding="ascii").strip(), tool, os.stat(tool).st_mtime if tool else None]
+    key = [_BOOT_ID.read_text(encoding="ascii").strip(), tool, Path(tool).stat().st_mtime if tool else None]
     try:
         known = json.loads(cache.read_bytes())
     except (OSError, ValueError):

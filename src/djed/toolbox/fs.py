@@ -58,7 +58,10 @@ def walk_regular(directory: Path, *, max_entries: int = 100_000) -> Iterator[Ent
 
 @contextmanager
 def open_regular(directory: Path, path: str) -> Iterator[int]:
-    """A descriptor of the regular file ``path`` below ``directory``, open for reading. Raises ``UnsafeError`` for a link anywhere on the way."""
+    """A descriptor of the regular file ``path`` below ``directory``, open for reading.
+
+    Raises ``UnsafeError`` for a link anywhere on the way.
+    """
     parts = Path(path).parts
     if not parts or path.startswith("/") or ".." in parts:
         raise UnsafeError(f"{path!r} is not a path inside {directory.name!r}.")
@@ -172,7 +175,7 @@ def _remove(parent: int, name: str) -> None:
     failure: OSError | None = None
     directory = _open_for_removal(parent, name)
     try:
-        for inner in os.listdir(directory):
+        for inner in os.listdir(directory):  # noqa: PTH208  # by descriptor
             try:
                 _remove(directory, inner)
             except FileNotFoundError:
@@ -193,7 +196,7 @@ def _open_for_removal(parent: int, name: str) -> int:
         # Its owner took his own rights away. The mode is changed through a descriptor that cannot be a link.
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
         try:
-            os.chmod(f"/proc/self/fd/{descriptor}", 0o700)
+            Path(f"/proc/self/fd/{descriptor}").chmod(0o700)
         finally:
             os.close(descriptor)
         return os.open(name, _DIRECTORY, dir_fd=parent)

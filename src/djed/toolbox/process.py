@@ -39,10 +39,10 @@ def run(
 ) -> Completed:
     """Run a foreign tool that we trust, and wait for it.
 
-    ``env`` replaces the environment; ``None``: ours. Raises ``MissingPartError`` where there is no such program, ``ToolError`` after ``timeout``
-    seconds and, with ``check``, for an exit code other than 0.
+    ``env`` replaces the environment; ``None``: ours. Raises ``MissingPartError`` where there is no such program, ``ToolError``
+    after ``timeout`` seconds and, with ``check``, for an exit code other than 0.
     """
-    name = os.path.basename(argv[0])
+    name = Path(argv[0]).name
     try:
         done = subprocess.run(
             argv, timeout=timeout, input=input, env=env, cwd=cwd, capture_output=True, check=False
@@ -64,10 +64,11 @@ def run(
 
 
 def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> int:
-    """Start a program that outlives us: own session, nothing of ours but ``env``; stdout and stderr go to ``log``. Returns its process id.
+    """Start a program that outlives us, and return its process id, which the caller reaps.
 
-    The caller reaps it. It costs 1 ms, and no more with a big engine, because nothing is copied (vfork). Descriptors that we hold are closed on
-    exec (PEP 446). Raises ``MissingPartError`` where there is no such program.
+    It has a session of its own and nothing of ours but ``env``: descriptors are closed on exec (PEP 446); stdout and stderr go to
+    ``log``. It costs 1 ms, and no more with a big engine, because nothing is copied (vfork). Raises ``MissingPartError`` where there
+    is no such program.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = (
@@ -76,6 +77,6 @@ def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], log: Path) ->
         (os.POSIX_SPAWN_DUP2, 1, 2),
     )
     try:
-        return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True)
+        return os.posix_spawn(argv[0], list(argv), env, file_actions=actions, setsid=True)
     except FileNotFoundError as error:
         raise MissingPartError(f"{argv[0]} is not on this machine.") from error

@@ -8,6 +8,7 @@ means cancel.
 import fcntl
 import json
 import os
+import signal
 import socket
 import sys
 
@@ -18,6 +19,8 @@ RESERVED = 64 * 1024  # bytes kept free for result.json, so that a full disk can
 
 def main(directory):
     """Supervise the attempt in ``directory``; the exit status is 0 unless the shim itself broke."""
+    # As soon as ``started`` is there, a cancel may come; it waits until the loop can take it.
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
     os.chdir(directory)
     close_inherited()
     lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

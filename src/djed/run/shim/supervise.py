@@ -58,6 +58,7 @@ class Supervisor:
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(signalled)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def start(self):
         """Start the command."""
