@@ -26,7 +26,7 @@ from djed.model.inspection import Inspection, JobRecord, Outcome, Plan
 from djed.model.job import At, InputFile, Job, NewJob
 from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass, Observation, Stage, Statistics
-from djed.model.request import File, Run
+from djed.model.request import Environment, File, Request, Run
 from djed.observe.observations import observations
 from djed.observe.timing import summarise
 from djed.plan.match import match
@@ -118,7 +118,8 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
     except RefusedError as error:
         return _fail(Failure(stage="plan", kind="no_python", message=error.message, hint=error.hint))
     base = host_digest(build_node, interpreter)
-    key = lock_key(request.environment, interpreter=interpreter, base=base, settings=context.index_settings)
+    environment = _asked(request.environment)
+    key = lock_key(environment, interpreter=interpreter, base=base, settings=context.index_settings)
     chosen = Plan(
         build_node=build_node.id,
         run_node=run_node.id if run_node else None,
@@ -129,15 +130,15 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
         considered=considered,
     )
     changes: dict[str, Any] = {"plan": chosen, "node": (run_node or build_node).id}
-    if not needs_lock_job(request.environment):
-        lock = given_lock(request.environment, interpreter=interpreter, node=build_node, base=base)
+    if not needs_lock_job(environment):
+        lock = given_lock(environment, interpreter=interpreter, node=build_node, base=base)
         return Move(changes={**changes, "lock": lock, "state": "building"})
     if request.reuse != "nothing" and (known := context.find_lock(key)) is not None:
         return Move(
             changes={**changes, "lock": known, "state": "building"}, cached=(("lock", _packages(known)),)
         )
     job = render_lock(
-        request.environment,
+        environment,
         interpreter=interpreter,
         node=build_node,
         limits=limits(
@@ -268,6 +269,13 @@ def _place(
     return chosen["build"], chosen.get("run"), considered, reason
 
 
+def _asked(environment: Environment) -> Environment:
+    """An environment that asks for no package has an empty lock: uv need not be asked."""
+    if environment.packages or environment.lock is not None:
+        return environment
+    return replace(environment, lock=Lock())
+
+
 def _choose(inspection: Inspection, node: Node) -> Interpreter:
     environment = inspection.request.environment
     given = environment.lock.requires_python if environment.lock else None
@@ -309,7 +317,7 @@ def _runs(inspection: Inspection, wanted: Run, context: Context) -> tuple[NewJob
     job = Job(
         kind="run",
         command=_command(wanted, context),
-        files=tuple(_input(file) for file in (*request.environment.files, *_script(wanted))),
+        files=_inputs(request, wanted),
         variables={**request.environment.variables, **wanted.variables},
         limits=limits(wanted.resources, timeout=wanted.timeout, config=context.config, kind="run", node=node),
         network=wanted.network,
@@ -325,12 +333,12 @@ def _runs(inspection: Inspection, wanted: Run, context: Context) -> tuple[NewJob
     )
 
 
-def _script(wanted: Run) -> tuple[File, ...]:
-    return (wanted.script,) if isinstance(wanted.script, File) else ()
-
-
-def _input(file: File) -> InputFile:
-    return InputFile(path=file.path, digest=file.digest, executable=file.executable)
+def _inputs(request: Request, wanted: Run) -> tuple[InputFile, ...]:
+    """The files of the environment, then the script, which is executable whatever its own bits say."""
+    files = list(request.environment.files)
+    if isinstance(wanted.script, File):
+        files.append(replace(wanted.script, executable=True))
+    return tuple(InputFile(path=file.path, digest=file.digest, executable=file.executable) for file in files)
 
 
 def _command(wanted: Run, context: Context) -> tuple[str | At, ...]:

@@ -163,7 +163,7 @@ class Engine:
             return b""
         attempt, report = current
         if report is not None:
-            digest = report.get("streams", {}).get(stream, {}).get("digest")
+            digest = report.get(f"{stream}_digest")
             return self.store.blobs.get(digest)[offset:] if digest else b""
         runner = self.runners()[attempt.job.target]
         handle = runner.find(attempt)
