@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from djed.errors import RequestError
 
 if TYPE_CHECKING:
-    from djed.cli.context import Context
+    from djed.config import Config
     from djed.intake import Submission
-    from djed.model.request import Request, Reuse, Run, SandboxLevel
+    from djed.model.request import Environment, Request, Reuse, Run, SandboxLevel
 
-__all__ = ["Overrides", "apply", "submission"]
-
-_REQUEST_FILES = frozenset({".yaml", ".yml", ".json", ".toml"})
+__all__ = ["Overrides", "apply", "read"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,55 +28,55 @@ class Overrides:
     sandbox: SandboxLevel | None = None
     reuse: Reuse | None = None
     targets: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """Of the script."""
 
 
-def submission(path: Path, overrides: Overrides, context: Context) -> Submission:
-    """Read a request file or a script and lay the overrides over it. Raises ``RequestError``."""
-    from djed.intake import read_file, read_script
+def read(path: Path, overrides: Overrides, config: Config) -> Submission:
+    """The request in a file or of a script, with the overrides. Raises ``RequestError``."""
+    from djed.intake import read_file, read_mapping
+    from djed.model.codec import encode
 
-    if path.suffix.lower() in _REQUEST_FILES:
-        read = read_file(path, config=context.config)
-        if context.arguments:
-            read = replace(read, request=_with_arguments(read.request, context.arguments))
-    else:
-        read = read_script(path, config=context.config, arguments=context.arguments)
-    return replace(read, request=apply(read.request, overrides))
+    found = read_file(path, config=config)
+    if overrides == Overrides():
+        return found
+    # What the command line says is checked like what a file says.
+    checked = read_mapping(encode(apply(found.request, overrides)), config=config)
+    return replace(found, request=checked.request)
 
 
 def apply(request: Request, overrides: Overrides) -> Request:
-    """The request with the overrides. Raises ``RequestError`` where they do not fit it."""
-    environment = request.environment
-    if overrides.packages and environment.lock is not None:
-        raise RequestError(
-            "--with cannot add to a complete lock.",
-            hint="Add the package to the lock file, or leave the lock out.",
-        )
-    environment = replace(
-        environment,
-        python=overrides.python or environment.python,
-        packages=environment.packages + overrides.packages,
-    )
+    """The request with the overrides. Raises ``RequestError`` where they do not go together."""
     return replace(
         request,
         name=overrides.name or request.name,
-        environment=environment,
+        environment=_environment(request.environment, overrides),
         run=_run(request.run, overrides),
         sandbox=overrides.sandbox or request.sandbox,
         reuse=overrides.reuse or request.reuse,
     )
 
 
+def _environment(environment: Environment, overrides: Overrides) -> Environment:
+    if overrides.packages and environment.lock is not None:
+        raise RequestError(
+            "--with cannot add a package to a complete lock.",
+            hint="Add it to the lock file, or name a requirements file instead.",
+        )
+    packages = environment.packages + overrides.packages
+    return replace(environment, python=overrides.python or environment.python, packages=packages)
+
+
 def _run(run: Run | None, overrides: Overrides) -> Run | None:
-    if overrides.repeat is not None and overrides.repeat < 1:
-        raise RequestError("--repeat must be at least 1.")
     if run is None:
-        if overrides.repeat or overrides.targets:
-            raise RequestError("--repeat and --target need something to run, and this request only builds.")
+        if overrides.repeat is not None or overrides.targets or overrides.arguments:
+            raise RequestError(
+                "This request only builds; there is nothing to repeat, to place or to give arguments to."
+            )
         return None
-    return replace(run, repeat=overrides.repeat or run.repeat, targets=overrides.targets or run.targets)
-
-
-def _with_arguments(request: Request, arguments: tuple[str, ...]) -> Request:
-    if request.run is None:
-        raise RequestError("There is no script that could take these arguments; this request only builds.")
-    return replace(request, run=replace(request.run, arguments=arguments))
+    return replace(
+        run,
+        repeat=run.repeat if overrides.repeat is None else overrides.repeat,
+        targets=overrides.targets or run.targets,
+        arguments=overrides.arguments or run.arguments,
+    )

@@ -1,18 +1,15 @@
 """``djed inspect``: lock, build, run, measure."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from djed.cli import follow, outcome
-from djed.cli.overrides import Overrides, submission
+from djed.cli.overrides import Overrides, read
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.text import bold
 from djed.errors import RequestError
-
-if TYPE_CHECKING:
-    from djed.intake import Submission
 
 __all__ = ["inspect"]
 
@@ -68,8 +65,9 @@ def inspect(  # noqa: PLR0913 - one for each option
         sandbox=sandbox,
         reuse=reuse,
         targets=tuple(target or ()),
+        arguments=context.arguments,
     )
-    submissions: list[Submission] = [submission(path, overrides, context) for path in files]
+    submissions = [read(path, overrides, context.config) for path in files]
     with context.engine() as engine:
         inspections = engine.submit(submissions, fresh=fresh)
         if detach:
