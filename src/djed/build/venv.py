@@ -49,6 +49,7 @@ class VenvBuilder:
                     ]
                     for package in assembly.lock.packages
                 ],
+                "salt": assembly.salt,
                 # The same source, built with other variables, is another wheel.
                 "wheels": {name: wheel.digest for name, wheel in sorted(assembly.wheels.items())},
             }
@@ -65,7 +66,10 @@ class VenvBuilder:
             )
             texts["pylock.toml"] = write_pylock(choices, assembly.interpreter.version)
         built = [assembly.wheels[choice.package.name] for choice in choices if choice.path]
-        wheels = [At(place="wheels", path=f"{wheel.digest}/{wheel.contents[0].file}") for wheel in built]
+        wheels = [
+            At(place="wheels", path=f"{wheel.digest.partition(':')[2]}/{wheel.contents[0].file}")
+            for wheel in built
+        ]
         return Job(
             kind="build",
             command=(

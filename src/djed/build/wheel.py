@@ -37,6 +37,7 @@ class WheelBuilder:
                 "builder": ["wheel", _VERSION],
                 "package": [package.name, package.version],
                 "sdist": dict(sdist.hashes),
+                "salt": assembly.salt,
                 "base": assembly.base,
                 "interpreter": [assembly.interpreter.path, assembly.interpreter.version],
                 "platform": assembly.lock.platform,

@@ -10,7 +10,7 @@ if [ -e pylock.toml ]; then
     for wheel do ln -s "$wheel" wheels/; done
     install() {
         "$uv" pip install --quiet --python "$venv/bin/python" ${platform:+--python-platform "$platform"} \
-            --no-config --no-deps --no-build --requirements pylock.toml "$@"
+            --no-deps --no-build --requirements pylock.toml "$@"
     }
     # With all wheels in the cache, not to ask the index again whether they changed is ten times as fast; hashes are checked either way.
     install --offline 2>/dev/null || install

@@ -5,4 +5,4 @@ set -eu
 uv=$1 python=$2 outputs=$3
 shift 3
 "$python" -I fetch.py "$@"
-exec "$uv" build --quiet --wheel --no-config --no-sources --no-create-gitignore --python "$python" --out-dir "$outputs/wheel" "$2"
+exec "$uv" build --quiet --wheel --no-sources --no-create-gitignore --python "$python" --out-dir "$outputs/wheel" "$2"
