@@ -20,7 +20,7 @@ def observations(inspection: Inspection, jobs: Sequence[JobRecord]) -> tuple[Obs
     """The facts of a finished inspection: what locks, builds, runs or fails, its metrics, and the noise of its node."""
     if inspection.reused is not None:
         return ()  # an answer from the store teaches nothing new
-    return tuple([*_jobs(inspection, jobs), *_failure(inspection, jobs), *_metrics(inspection, jobs)])
+    return (*_jobs(inspection, jobs), *_failure(inspection, jobs), *_metrics(inspection, jobs))
 
 
 def _jobs(inspection: Inspection, jobs: Sequence[JobRecord]) -> Iterator[Observation]:

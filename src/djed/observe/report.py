@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from djed.model.codec import encode
@@ -44,7 +44,9 @@ def report(
     """The result JSON. ``stdout`` and ``stderr`` are what was kept of the streams; it holds only what JSON can carry anywhere."""
     shown = _stdout(stdout, cut=result.stdout.truncated)
     found = {
-        **_amun(result, shown, _text(stderr), script_sha256, python_version),
+        **_amun(result, shown, _text(stderr)),
+        "script_sha256": script_sha256,
+        "runtime_environment": _runtime_environment(result.hardware, python_version),
         **_ours(result),
         "stdout_shortened": isinstance(shown, str) and len(stdout) > TEXT,
         "stderr_shortened": len(stderr) > TEXT,
@@ -63,9 +65,7 @@ def report(
     return found
 
 
-def _amun(
-    result: Result, stdout: Any, stderr: str, script_sha256: str | None, python_version: str | None
-) -> dict[str, Any]:
+def _amun(result: Result, stdout: Any, stderr: str) -> dict[str, Any]:
     """The keys that Amun had, with its types."""
     system = result.hardware.get("os_release")
     started, ended = _moment(result.started_at), _moment(result.ended_at)
@@ -73,13 +73,11 @@ def _amun(
         "exit_code": _exit_code(result),
         "stdout": stdout,
         "stderr": stderr,
-        "script_sha256": script_sha256,
         "usage": {key: result.usage.get(key, 0) for key in USAGE},
         "start_datetime": started,
         "end_datetime": ended,
         "datetime": ended,
         "os_release": dict(system) if isinstance(system, Mapping) else None,
-        "runtime_environment": _runtime_environment(result.hardware, python_version),
         "hwinfo": dict(result.hardware),
         "hostname": result.hostname,
     }
@@ -126,9 +124,7 @@ def _moment(seconds: float) -> str | None:
     """ISO 8601 in UTC with microseconds, without an offset, as Amun wrote it; ``None`` where it never happened."""
     if not 0 < seconds < 2**37:
         return None
-    return (
-        datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")
-    )
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _runtime_environment(hardware: Mapping[str, Any], python_version: str | None) -> dict[str, Any]:
@@ -160,7 +156,7 @@ def _stdout(data: bytes, *, cut: bool) -> Any:
 
 
 def _text(data: bytes) -> str:
-    """What the report shows of a stream. NUL, which no database takes, is written as ``\\x00`` like any byte that is no text."""
+    r"""What the report shows of a stream. NUL, which no database takes, is written as ``\\x00`` like any byte that is no text."""
     shown = window(data, head=TEXT // 2, tail=TEXT // 2)
     return shown.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
@@ -173,7 +169,7 @@ def _integer(digits: str) -> int | float:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """The value with ``null`` for what JSON has no word for. Raises ``ValueError`` where it is nested too deep or its text cannot be stored."""
+    """The value with ``null`` for what JSON has no word for. Raises ``ValueError`` where it is nested too deep."""
     if depth > _DEEPEST:
         raise ValueError("nested too deep")
     if isinstance(value, dict):

@@ -57,8 +57,8 @@ class Comparison:
 
     metric: str
     verdict: Ranking
-    """``faster`` and ``slower`` speak of ``b``; ``higher`` and ``lower`` where it is not known which is better; ``same``: the whole interval is
-    within the noise floor; ``cannot_tell``: neither can be said."""
+    """``faster`` and ``slower`` speak of ``b``; ``higher`` and ``lower`` where it is not known which is better; ``same``: the whole
+    interval is within the noise floor; ``cannot_tell``: neither can be said."""
     reason: str
     """Why, as a sentence with the numbers."""
     ratio: float | None = None
@@ -132,8 +132,8 @@ def compare(a: Statistics, b: Statistics, *, floor: float | None = None) -> Comp
 def noise_floor(values: Sequence[Sequence[float]]) -> float:
     """The smallest relative difference that is believable on a machine, from groups of repeats of the same thing (A/A).
 
-    Odd and even repeats of a group measured the same, interleaved: what their medians differ by is noise. Of many groups the 95th percentile
-    is taken, of less than twenty the largest. Groups of less than four say nothing; with no group that does, :data:`ASSUMED_FLOOR`.
+    Odd and even repeats of a group measured the same, interleaved: what their medians differ by is noise. Of many groups the 95th
+    percentile is taken, of less than twenty the largest. Groups of less than four say nothing; with no group that does, :data:`ASSUMED_FLOOR`.
     """
     differences = sorted(
         abs(math.log(median(group[1::2]) / median(group[::2])))

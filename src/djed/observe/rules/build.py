@@ -12,9 +12,13 @@ __all__ = ["backend_failed", "compiler_missing", "header_missing", "library_miss
 
 _FAILED = re.compile(r"Failed to (?:build|download and build|prepare)[^`]{0,40}`([^`\s]{1,200})")
 _BACKEND = re.compile(
-    r"build backend returned an error|Call to `[^`]{1,200}` failed|Failed to (?:build|download and build)|Failed building wheel|requirements from `build-system"
+    r"build backend returned an error|Call to `[^`]{1,200}` failed|Failed to (?:build|download and build)"
+    r"|Failed building wheel|requirements from `build-system"
 )
-_COMPILERS = r"(?:[\w.-]{0,40}-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gfortran|cargo|rustc|nvcc|ld|make|cmake|ninja|swig|javac|go)(?:-\d[\d.]{0,8})?"
+_COMPILERS = (
+    r"(?:[\w.-]{0,40}-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gfortran|cargo|rustc|nvcc|ld|make|cmake|ninja|swig|javac|go)"
+    r"(?:-\d[\d.]{0,8})?"
+)
 _NO_TOOL = (
     re.compile(rf"(?:unable to execute|command) '?({_COMPILERS})'?(?: failed)?: No such file"),
     re.compile(rf"\[Errno 2\] No such file or directory: '((?:[^'\s]{{0,200}}/)?{_COMPILERS})'"),
@@ -26,19 +30,24 @@ _NO_TOOL = (
 )
 _ERRNO_TOOL = re.compile(r"error: \[Errno 2\] No such file or directory: '([^'\s]{1,200})'")
 _HEADER = re.compile(
-    r"fatal error: '?([\w./+-]{1,200}\.(?:h|hh|hpp|hxx|inc))'?(?:: No such file or directory| file not found)|install a library that provides `([^`]{1,200})`"
+    r"fatal error: '?([\w./+-]{1,200}\.(?:h|hh|hpp|hxx|inc))'?(?:: No such file or directory| file not found)"
+    r"|install a library that provides `([^`]{1,200})`"  # uv's hint, all that is left of a quiet build
 )
 _PKG_CONFIG = re.compile(
-    r"(?:No package '([\w.+-]{1,100})' found|Package '?([\w.+-]{1,100})'? was not found in the pkg-config|Dependency \"([\w.+-]{1,100})\" not found)"
+    r"No package '([\w.+-]{1,100})' found|Package '?([\w.+-]{1,100})'? was not found in the pkg-config"
+    r"|Dependency \"([\w.+-]{1,100})\" not found"
 )
 _TOOL_GIVES = re.compile(
-    r"\b(pg_config|mysql_config|llvm-config|gdal-config|nc-config|curl-config|xml2-config) (?:executable )?(?:is )?not found|([a-z]{2,12}[-_]config): (?:command )?not found"
+    r"\b(pg_config|mysql_config|llvm-config|gdal-config|nc-config|curl-config|xml2-config) (?:executable )?(?:is )?not found"
+    r"|([a-z]{2,12}[-_]config): (?:command )?not found"
 )
 _LIBRARY = re.compile(
-    r"cannot find -l([\w.+-]{1,100})|library '?([\w.+-]{1,100})'? not found for -l|unable to find library -l([\w.+-]{1,100})|provides a shared library for `([^`]{1,100})`"
+    r"cannot find -l([\w.+-]{1,100})|library '?([\w.+-]{1,100})'? not found for -l"
+    r"|unable to find library -l([\w.+-]{1,100})|provides a shared library for `([^`]{1,100})`"
 )
 _MODULE = re.compile(
-    r"(?:ModuleNotFoundError|ImportError): No module named '([\w.]{1,200})'|depends on `([^`]{1,200})`, but doesn't declare it as a build dependency"
+    r"(?:ModuleNotFoundError|ImportError): No module named '([\w.]{1,200})'"
+    r"|depends on `([^`]{1,200})`, but doesn't declare it as a build dependency"
 )
 _STATUS_ONLY = re.compile(
     r"returned non-zero exit status|^\s*(?:hint:|error: Failed to|cause:|\[std|compilation terminated|warning:)|^[\s~^|-]*$"
@@ -46,10 +55,28 @@ _STATUS_ONLY = re.compile(
 _COMPILER_ERROR = re.compile(r"^\s*[\w./+-]{1,300}:\d{1,9}(?::\d{1,9})?: (?:fatal )?error: ")
 
 _TOOL_PACKAGES = {
-    "gcc": "gcc libc6-dev", "cc": "gcc libc6-dev", "clang": "clang", "g++": "g++", "c++": "g++", "clang++": "clang", "C": "gcc", "CXX": "g++",
-    "gfortran": "gfortran", "Fortran": "gfortran", "cargo": "cargo", "rustc": "rustc", "Rust": "rustc cargo", "make": "make", "cmake": "cmake",
-    "ninja": "ninja-build", "swig": "swig", "ld": "binutils", "go": "golang", "javac": "default-jdk-headless", "nvcc": "nvidia-cuda-toolkit",
-}  # fmt: skip
+    "gcc": "gcc libc6-dev",
+    "cc": "gcc libc6-dev",
+    "clang": "clang",
+    "g++": "g++",
+    "c++": "g++",
+    "clang++": "clang",
+    "C": "gcc",
+    "CXX": "g++",
+    "gfortran": "gfortran",
+    "Fortran": "gfortran",
+    "cargo": "cargo",
+    "rustc": "rustc",
+    "Rust": "rustc cargo",
+    "make": "make",
+    "cmake": "cmake",
+    "ninja": "ninja-build",
+    "swig": "swig",
+    "ld": "binutils",
+    "go": "golang",
+    "javac": "default-jdk-headless",
+    "nvcc": "nvidia-cuda-toolkit",
+}
 
 
 def compiler_missing(case: Case) -> Failure | None:

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 __all__ = ["Demand", "Derivation", "read"]
 
 _START = re.compile(r"No solution found when resolving")
-_DECORATION = re.compile(r"^\s*(?:cause:|[×╰├│─▶╭]{1,4})?\s*")
-# A requirement as uv writes it: name, extras, marker, bounds. No two parts can match the same character, so the time is linear.
-_REQUIREMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}+(?:\[[^\]\s]{1,200}\])?(?:\{[^}]{1,300}\})?(?:[<>=!~][^\s,]{1,200}(?:,[<>=!~][^\s,]{1,200}){0,20})?"
+_DECORATION = re.compile(r"^\s*(?:cause:|[\u00d7\u2500-\u257f\u25b6]{1,4})?\s*")
+# A requirement as uv writes it: name, extras, bounds (markers are taken out before). It begins at the start of a word and gives
+# nothing back, so that the time is linear.
+_REQUIREMENT = (
+    r"(?<![A-Za-z0-9._<>=!~,\[\]-])[A-Za-z0-9][A-Za-z0-9._-]{0,200}+(?:\[[^\]\s]{1,200}+\])?"
+    r"(?:[<>=!~][^\s,]{1,200}+(?:,[<>=!~][^\s,]{1,200}+){0,20}+)?+"
+)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MARKER = re.compile(r"\{[^}]{1,300}\}")
 _DEPENDS = re.compile(rf"({_REQUIREMENT})(?: (?:all )?)depends? on ({_REQUIREMENT})")

@@ -168,5 +168,5 @@ def killed_by_signal(case: Case) -> Failure | None:
 
 
 def _bwrap(case: Case, pattern: re.Pattern[str]) -> re.Match[str] | None:
-    """bubblewrap's own last word, where it was the sandbox; a script could imitate it, and would only belittle its own failure."""
+    """The last word of bubblewrap, where it was the sandbox; a script could imitate it, and would only belittle its own failure."""
     return pattern.match("".join(case.last(1)).strip()) if case.result.sandbox == "bwrap" else None

@@ -23,10 +23,10 @@ _OFFLINE = re.compile(r"network (?:was|is|connectivity is) disabled|offline mode
 
 # The last cause that says something a person can act on, most telling first.
 _CAUSES = (
-    (re.compile(r"dns error|failed to lookup address|Name or service not known|Temporary failure in name resolution"), "its name is not known"),
+    (re.compile(r"dns error|failed to lookup address|Name or service not known|failure in name resolution"), "its name is not known"),
     (re.compile(r"Connection refused"), "the connection was refused"),
     (re.compile(r"Network is unreachable|No route to host"), "there is no way to it from here"),
-    (re.compile(r"certificate|InvalidContentType|corrupt message|HandshakeFailure|\bTLS\b|\bSSL\b", re.IGNORECASE), "no secure connection could be made"),
+    (re.compile(r"certificate|corrupt message|Handshake|\bTLS\b|\bSSL\b", re.IGNORECASE), "no secure connection can be made"),
     (re.compile(r"timed? ?out|deadline", re.IGNORECASE), "it did not answer in time"),
     (re.compile(r"connection (?:closed|reset)|error sending request|client error", re.IGNORECASE), "the connection broke"),
 )  # fmt: skip

@@ -24,13 +24,15 @@ _LIBRARY = re.compile(
     r"(?:^|[\s:'\"(])([\w./+-]{1,200}\.so(?:\.[\w.]{1,40})?)['\"]?: cannot open shared object file"
 )
 _SYMBOL = re.compile(
-    r"([\w./+-]{1,200}\.so[\w.]{0,40}): (?:version `([\w.]{1,60})' not found|undefined symbol: (\S{1,200})|wrong ELF class|invalid ELF header)"
+    r"(?<![\w./+-])([\w./+-]{1,200}\.so[\w.]{0,40}): "
+    r"(?:version `([\w.]{1,60})' not found|undefined symbol: (\S{1,200})|wrong ELF class|invalid ELF header)"
 )
 _ILLEGAL = re.compile(r"\bIllegal instruction\b|\bSIGILL\b|illegal hardware instruction")
 _MEMORY = (
     re.compile(r"^(?:[\w.]{1,100}\.)?_?(?:Array)?MemoryError\b(?:: (.{1,300}))?"),
     re.compile(
-        r"std::bad_alloc|\[Errno 12\]|Cannot allocate memory|JavaScript heap out of memory|java\.lang\.OutOfMemoryError|virtual memory exhausted|cannot allocate vector of size"
+        r"std::bad_alloc|\[Errno 12\]|Cannot allocate memory|JavaScript heap out of memory|java\.lang\.OutOfMemoryError"
+        r"|virtual memory exhausted|cannot allocate vector of size"
     ),
     re.compile(r"(?:CUDA|HIP) out of memory|OutOfMemoryError"),
 )
@@ -77,7 +79,9 @@ def missing_library(case: Case) -> Failure | None:
     for line in reversed(words):
         match = _LIBRARY.search(line)
         if match is not None:
-            return _library_failure(case, match[1], "which is not there", library_hint(match[1]), words)
+            return _library_failure(
+                case, match[1], "which is not there", hint=library_hint(match[1]), words=words
+            )
         match = _SYMBOL.search(line)
         if match is not None:
             return _version_failure(case, match, words)
@@ -128,7 +132,7 @@ def out_of_memory(case: Case) -> Failure | None:
 
 
 def _library_failure(
-    case: Case, library: str, trouble: str, hint: str | None, words: tuple[str, ...]
+    case: Case, library: str, trouble: str, *, hint: str | None, words: tuple[str, ...]
 ) -> Failure:
     package = importer(case)
     return case.failure(
@@ -152,7 +156,7 @@ def _version_failure(case: Case, match: re.Match[str], words: tuple[str, ...]) -
         if glibc
         else "Two packages were built against different versions of that library; choose versions that were built together."
     )
-    return _library_failure(case, library, lacks, hint, words)
+    return _library_failure(case, library, lacks, hint=hint, words=words)
 
 
 def _facts(hardware: Any) -> Mapping[str, Any]:

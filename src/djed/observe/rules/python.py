@@ -143,7 +143,7 @@ def _package(case: Case, raised: Raised) -> str | None:
 
 
 def _module_hint(module: str, package: str | None) -> str:
-    top = module.split(".")[0]
+    top = module.split(".", maxsplit=1)[0]
     if top in REMOVED:
         since, replacement = REMOVED[top]
         instead = f", or add {replacement}" if replacement else ""
@@ -152,4 +152,4 @@ def _module_hint(module: str, package: str | None) -> str:
         return f"'{top}' belongs to the standard library: this Python was built without it, or is too old or too new."
     if package is None:
         return f"Add {MODULES.get(top, top)} to environment.packages."
-    return f"{package} does not say that it needs it, or needs another version: add {MODULES.get(top, top)} to environment.packages, or choose another version of {package}."
+    return f"Add {MODULES.get(top, top)} to environment.packages, or choose another version of {package}, which does not ask for it."

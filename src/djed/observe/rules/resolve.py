@@ -70,13 +70,17 @@ def python_incompatible(case: Case) -> Failure | None:
             match = pattern.search(line)
             if match is not None:
                 package, python, needs = (None, match[1], match[2]) if who else (match[1], match[2], match[3])
-                return _python_failure(case, who or match[1], package, python, needs, [line])
+                return _python_failure(
+                    case, needer=who or match[1], package=package, python=python, needs=needs, shown=(line,)
+                )
     proof = derivation.read(case.log)
     if proof is None or not proof.pythons:
         return None
     python = proof.pythons[-1][0].removeprefix(">=")
     needer, needs = proof.needs_python[-1] if proof.needs_python else ("A package", proof.pythons[-1][1])
-    return _python_failure(case, needer, derivation.name(needer), python, needs, proof.lines)
+    return _python_failure(
+        case, needer=needer, package=derivation.name(needer), python=python, needs=needs, shown=proof.lines
+    )
 
 
 def no_wheel(case: Case) -> Failure | None:
@@ -121,7 +125,7 @@ def no_such_version(case: Case) -> Failure | None:
 
 
 def no_python(case: Case) -> Failure | None:
-    """uv finds no such Python on the node."""
+    """There is no such Python on the node, says uv."""
     for line in case.log:
         match = _NO_PYTHON.search(line)
         if match is not None:
@@ -196,7 +200,7 @@ def _beyond(proof: Derivation) -> str | None:
 
 
 def _python_failure(
-    case: Case, needer: str, package: str | None, python: str, needs: str, shown: tuple[str, ...] | list[str]
+    case: Case, *, needer: str, package: str | None, python: str, needs: str, shown: tuple[str, ...]
 ) -> Failure:
     return case.failure(
         "python_incompatible",
@@ -213,7 +217,9 @@ def _wheel_failure(case: Case, requirement: str, trouble: str, shown: tuple[str,
     package = derivation.name(requirement)
     hints = [match for line in shown if (match := _HINTED_TAGS.search(line))]
     # A proof may name several kinds of unfit wheels; the hint about the same kind lists what there is.
-    fitting = [match for match in hints if trouble.split(" tag")[0].rpartition(" ")[2] in match[0]] or hints
+    fitting = [
+        match for match in hints if trouble.split(" tag", maxsplit=1)[0].rpartition(" ")[2] in match[0]
+    ] or hints
     tags = tuple(tag for match in fitting[-1:] for tag in _TAG.findall(match[1]))
     kind = fitting[-1][0] if fitting else trouble
     what = (

@@ -13,13 +13,13 @@ __all__ = ["import_error", "interpreter_missing", "nonzero_exit"]
 _IMPORTS = (
     re.compile(r"Error: Cannot find (?:module|package) '([^'\n]{1,200})'"),  # Node.js
     re.compile(r"Can't locate (\S{1,200}) in @INC"),  # Perl
-    re.compile(r"there is no package called [‘'\"]([^’'\"\n]{1,200})"),  # R
+    re.compile(r"there is no package called [\u2018'\"]([^\u2019'\"\n]{1,200})"),  # R
     re.compile(r"cannot load such file -- (\S{1,200})"),  # Ruby
     re.compile(r"module '([^'\n]{1,200})' not found:$"),  # Lua
     re.compile(r"ArgumentError: Package (\S{1,200}) not found in current path"),  # Julia
 )
 _INTERPRETER = (
-    re.compile(r"env: [‘'\"]?([^’'\"\n]{1,200})[’'\"]?: No such file or directory"),
+    re.compile(r"env: [\u2018'\"]?([^\u2019'\"\n]{1,200})[\u2019'\"]?: No such file or directory"),
     re.compile(r"bad interpreter: .{0,40}?No such file|: (\S{1,200}): bad interpreter"),
 )
 _COMMAND = re.compile(r"(?:^|: )([\w./+-]{1,200}): (?:command )?not found$")
