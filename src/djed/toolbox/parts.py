@@ -72,7 +72,7 @@ def parts(
 def find_uv(config: Settings) -> str:
     """Path of uv: the setting, else the one installed with Djed, else the one on the PATH. Raises ``MissingPartError``."""
     if config.uv is not None:
-        chosen = shutil.which(Path(config.uv).expanduser())
+        chosen = shutil.which(str(Path(config.uv).expanduser()))
         if chosen is None:
             raise MissingPartError(
                 f"The setting uv names {config.uv!r}, which cannot be executed.",
