@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,13 +19,8 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 @pytest.fixture(scope="module")
-def gates() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gates", ROOT / "tools/gates.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def gates(tool: Callable[[str], ModuleType]) -> ModuleType:
+    return tool("gates")
 
 
 def test_long_module_is_named(gates: ModuleType, tmp_path: Path) -> None:
