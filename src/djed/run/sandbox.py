@@ -93,7 +93,8 @@ def bubblewrap(tool: str, inside: Inside, own_etc: Path) -> list[str]:
         argv += [option, bind.source, bind.target]
     for name, value in inside.variables.items():
         argv += ["--setenv", name, value]
-    return [*argv, "--chdir", inside.work]
+    # Last, for what is bound needs places to be made for it: a job writes in its own folders and in /tmp, whose sizes are bounded.
+    return [*argv, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", inside.work]
 
 
 def _system() -> list[str]:

@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import sys
 
 import supervise
@@ -39,7 +38,7 @@ def main(directory):
     result = supervise.supervise(order, lambda: record_hardware(order))
     if result is None:
         return 0  # told to stop, but not by a cancel: the attempt is lost, and the engine decides
-    result["hostname"] = socket.gethostname()
+    result["hostname"] = os.uname().nodename
     result["node"] = order["node"]
     finish(reserve, result)
     return 0

@@ -50,7 +50,7 @@ class DiskWatch:
             self._last = time.monotonic()
         else:
             self._sum += size
-            self.exceeded = self._sum > self._limit
+            self.exceeded = self._sum >= self._limit  # a file may grow to the limit exactly (RLIMIT_FSIZE)
 
 
 def walk(directories):

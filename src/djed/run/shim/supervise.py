@@ -117,7 +117,8 @@ class Supervisor:
             "error": self.error or next((capture.error for capture in self.captures.values() if capture.error), None),
             "timed_out": self.reason == "timed_out",
             "out_of_memory": self.group.out_of_memory() and exit_code != 0,
-            "disk_exceeded": self.reason == "disk_exceeded" or killer == signal.SIGXFSZ,
+            # A shell passes the death of its child on in its exit code.
+            "disk_exceeded": self.reason == "disk_exceeded" or signal.SIGXFSZ in (killer, (exit_code or 0) - 128),
             "cancelled": self.reason == "cancelled",
             "started_at": self.started_at,
             "ended_at": self.ended_at,
