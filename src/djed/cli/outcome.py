@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from djed.cli.render import result, shapes
-from djed.cli.render.text import bold, log_lines, warn
+from djed.cli.render.text import bold, dim, log_lines, warn
 
 if TYPE_CHECKING:
     from djed.cli.console import Console
@@ -36,7 +36,8 @@ def report(engine: Engine, inspections: Sequence[Inspection], console: Console, 
             continue
         else:
             lines = result.failure_lines(item, jobs, last_log_lines(engine, jobs))
-        for line in lines:
+        # Several that went wrong must not be taken for one another.
+        for line in lines if len(inspections) == 1 else [(bold(item.name), dim(f" {item.id}")), *lines]:
             console.err(*line)
 
 

@@ -57,6 +57,8 @@ def logs(
         chosen = _choose(engine.jobs(item.id), role, everything=everything)
         for record in chosen:
             _print(engine, record, streams, context.console, titled=len(chosen) > 1)
+        if not chosen:
+            context.console.note("No job has started; more with ", bold(f"djed show {item.id}"))
         return follow.exit_code([item]) if following else 0
 
 

@@ -1,0 +1,41 @@
+"""What starts fast imports little."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+HEAVY = ("pydantic", "rich", "yaml", "djed.intake", "archspec", "packaging", "alembic", "obstore")
+
+PROGRAM = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, sep="\\n", file=sys.stderr))
+from djed.__main__ import main
+main()
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command imports."""
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return set(done.stderr.split())
+
+
+def test_the_version_imports_nothing() -> None:
+    found = imported("--version")
+    assert {name for name in found if name.startswith("djed")} == {"djed", "djed.__main__"}
+    assert not found & {"cyclopts", *HEAVY}
+
+
+def test_a_list_imports_nothing_heavy() -> None:
+    found = imported("list")
+    assert "djed.service" in found
+    assert found & set(HEAVY) == set()
+
+
+def test_one_command_does_not_import_another() -> None:
+    found = {name for name in imported("config") if name.startswith("djed.cli.commands.")}
+    assert found == {"djed.cli.commands.config"}
