@@ -14,18 +14,22 @@ def check_microarchitecture(asked: str, path: str = "run.hardware.microarchitect
     """Raise ``RequestError`` with the nearest known name where ``asked`` names a microarchitecture that archspec does not know."""
     from archspec.cpu import TARGETS
 
-    for name in filter(None, _bounds(asked)):
+    low, high = _bounds(asked)
+    for name in (low,) if high is None else (low, high):
         if name not in TARGETS:
             near = get_close_matches(name, TARGETS, 1)
-            message = f"There is no microarchitecture {name!r}"
-            hint = (
-                f"Did you mean {near[0]!r}?"
-                if near
-                else "Names are those of archspec: x86_64_v3, zen4, neoverse_n1 …"
+            known = "Names are those of archspec: x86_64_v3, zen4, neoverse_n1 …"
+            raise _fault(
+                path,
+                f"There is no microarchitecture {name!r}",
+                f"Did you mean {near[0]!r}?" if near else known,
             )
-            raise RequestError(
-                f"{message}.", faults=(Fault(path=path, message=message, hint=hint),), hint=hint
-            )
+    if high is not None and TARGETS[high] < TARGETS[low]:
+        raise _fault(path, f"{asked!r} is an empty range", "Write the older one first.")
+
+
+def _fault(path: str, message: str, hint: str) -> RequestError:
+    return RequestError(f"{message}.", faults=(Fault(path=path, message=message, hint=hint),), hint=hint)
 
 
 def reaches(asked: str, hardware: Hardware) -> bool:
@@ -52,5 +56,5 @@ def _within(hardware: Hardware, high: str) -> bool:
 
 
 def _bounds(asked: str) -> tuple[str, str | None]:
-    low, _, high = asked.strip().removesuffix("+").partition("..")
-    return low.strip(), high.strip() or None
+    low, dots, high = asked.strip().removesuffix("+").partition("..")
+    return low.strip(), high.strip() if dots else None

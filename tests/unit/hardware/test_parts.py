@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def test_uv_by_setting_then_beside_us_then_on_the_path(
     def nothing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(parts_module.importlib, "import_module", nothing)
+    monkeypatch.setattr(importlib, "import_module", nothing)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_uv(replace(config, uv=None)) == str(tmp_path / "uv")
 
