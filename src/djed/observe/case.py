@@ -9,7 +9,7 @@ from typing import Any
 
 from djed.model.observation import Failure, FailureClass, Stage
 from djed.model.result import Result
-from djed.observe.log import evidence, lines
+from djed.observe.log import clean, evidence, lines
 
 __all__ = ["Case", "Rule"]
 
@@ -79,7 +79,7 @@ class Case:
         return Failure(
             stage=self.stage,
             kind=kind,
-            message=evidence([message])[0],
+            message=_sentence(message),
             hint=hint,
             evidence=evidence(shown) or evidence(self.last()) or (f"exit code {self.result.exit_code}",),
             subject={name: value for name, value in subject.items() if not _empty(value)},
@@ -88,6 +88,12 @@ class Case:
 
 Rule = Callable[[Case], Failure | None]
 """Says what happened, or ``None`` where it does not know."""
+
+
+def _sentence(text: str) -> str:
+    """One line of at most 500 characters that ends with one full stop, whatever a log put into it."""
+    line = evidence([clean(text.replace("\n", " "))])[0].rstrip(". ")
+    return f"{line[:499]}."
 
 
 def _empty(value: Any) -> bool:

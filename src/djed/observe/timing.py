@@ -133,7 +133,8 @@ def noise_floor(values: Sequence[Sequence[float]]) -> float:
     """The smallest relative difference that is believable on a machine, from groups of repeats of the same thing (A/A).
 
     Odd and even repeats of a group measured the same, interleaved: what their medians differ by is noise. Of many groups the 95th
-    percentile is taken, of less than twenty the largest. Groups of less than four say nothing; with no group that does, :data:`ASSUMED_FLOOR`.
+    percentile is taken, of less than twenty the largest. Groups of less than four say nothing; where no group says anything it is
+    :data:`ASSUMED_FLOOR`.
     """
     differences = sorted(
         abs(math.log(median(group[1::2]) / median(group[::2])))

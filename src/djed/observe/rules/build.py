@@ -159,7 +159,7 @@ def backend_failed(case: Case) -> Failure | None:
     reason = _reason(case, said)
     return case.failure(
         "build_backend_failed",
-        f"{package} cannot be built: {reason}{'' if reason.endswith('.') else '.'}",
+        f"{package} cannot be built: {reason}.",
         hint="Choose a version with a wheel, or look in the log for what its build needs.",
         shown=[*_failed_lines(case), *said[-6:]],
         package=package_name(case),

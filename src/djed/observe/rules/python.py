@@ -117,7 +117,7 @@ def _fails_on_import(case: Case, raised: Raised) -> Failure | None:
         return None
     return case.failure(
         "import_error",
-        f"{package} fails while it is imported: {raised.kind}: {raised.message}".rstrip(": ") + ".",
+        f"{package} fails while it is imported: {raised.kind}: {raised.message}".rstrip(": "),
         hint=f"Choose another version of {package} or of what it needs; their releases do not fit one another.",
         shown=raised.lines,
         package=package,

@@ -82,7 +82,7 @@ def nonzero_exit(case: Case) -> Failure:
     ending = f"ended with exit code {code}" if code is not None else "ended without an exit code"
     return case.failure(
         "nonzero_exit",
-        f"{case.subject} {ending}{f': {reason}' if reason else ', and said nothing'}".rstrip(".") + ".",
+        f"{case.subject} {ending}{f': {reason}' if reason else ', and said nothing'}",
         hint=_hint(case, shown),
         shown=shown,
         exit_code=code,
