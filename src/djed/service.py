@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-import sqlalchemy as sa
-
 from djed.config import Config
 from djed.errors import ConflictError
 from djed.model.codec import encode
@@ -26,6 +24,8 @@ from djed.toolbox.digest import digest_json
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    import sqlalchemy as sa
 
     from djed.intake.submission import Submission
     from djed.model.hardware import Node

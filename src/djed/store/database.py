@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from djed.errors import DjedError, StoreError, StoreFullError, StoreVersionError
+from djed.errors import StoreError, StoreFullError, StoreVersionError
 from djed.store.schema import metadata
 from djed.toolbox.sqlite import sqlite_driver, sqlite_wal_safe
 
@@ -24,6 +24,33 @@ SCHEMA_VERSION = "0001"
 
 _BUSY_SECONDS = 30
 _logger = logging.getLogger(__name__)
+
+
+_MEANINGS: tuple[tuple[str, type[StoreError], str, str | None], ...] = (
+    (
+        "full",
+        StoreFullError,
+        "There is no space left for the store {path}.",
+        "Free some, for example with: djed gc",
+    ),
+    ("readonly", StoreError, "The store {path} is read-only.", "Choose another folder with --data."),
+    (
+        "unable to open",
+        StoreError,
+        "The store {path} cannot be opened.",
+        "Check the rights of its folder, or use --data.",
+    ),
+    ("not a database", StoreError, "The file {path} is not a store.", "Choose another folder with --data."),
+    ("malformed", StoreError, "The store {path} is damaged: {text}.", "Restore it from a copy."),
+    ("locked", StoreError, "The store {path} was locked by another process for {seconds} s.", None),
+    (
+        "disk i/o",
+        StoreFullError,
+        "The store {path} cannot be written: {text}.",
+        "Check the disk and its free space.",
+    ),
+)
+"""What SQLite says, what that is to us, and what to do."""
 
 
 class Database:
@@ -77,7 +104,9 @@ class Database:
             None  # transactions begin where _begin says, not where the driver guesses
         )
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode={self.journal_mode}")
+        # Asked first: to set it needs the file alone, to ask does not.
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0].upper() != self.journal_mode:
+            cursor.execute(f"PRAGMA journal_mode={self.journal_mode}")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -114,7 +143,7 @@ class Database:
             )
             if connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 0:
                 metadata.create_all(connection)
-                connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{SCHEMA_VERSION}')")
+                connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (SCHEMA_VERSION,))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -123,32 +152,10 @@ class Database:
         except DBAPIError as error:
             raise self._meaning(str(error.orig)) from error
 
-    def _meaning(self, text: str) -> DjedError:
-        low = text.lower()
-        if "full" in low:
-            return StoreFullError(
-                f"There is no space left for the store {self.path}.",
-                hint="Free some, for example with: djed gc",
-            )
-        if "readonly" in low or "read-only" in low:
-            return StoreError(
-                f"The store {self.path} is read-only.", hint="Choose another folder with --data."
-            )
-        if "unable to open" in low:
-            return StoreError(
-                f"The store {self.path} cannot be opened.",
-                hint="Check the rights of its folder, or use --data.",
-            )
-        if "not a database" in low or "malformed" in low:
-            return StoreError(
-                f"The file {self.path} is not a store, or is damaged: {text}.", hint="Restore it from a copy."
-            )
-        if "locked" in low:
-            return StoreError(f"The store {self.path} was locked by another process for {_BUSY_SECONDS} s.")
-        if "disk i/o" in low:
-            return StoreFullError(
-                f"The store {self.path} cannot be written: {text}.", hint="Check the disk and its free space."
-            )
+    def _meaning(self, text: str) -> StoreError:
+        for sign, kind, message, hint in _MEANINGS:
+            if sign in text.lower():
+                return kind(message.format(path=self.path, text=text, seconds=_BUSY_SECONDS), hint=hint)
         return StoreError(f"The store {self.path} failed: {text}.")
 
 

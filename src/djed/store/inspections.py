@@ -55,11 +55,11 @@ class Claimed:
 
 def add(connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequence[str]) -> None:
     """Insert inspections of one group, due at once (unless final already: answered by an earlier result)."""
-    lead = None
-    for inspection, digest in zip(new, digests, strict=True):
-        row = {
+    rows = [
+        {
             "id": inspection.id,
             "name": inspection.name,
+            "lead": int(new[0].created_at * 1e6),
             "priority": inspection.request.priority,
             "request": dump(inspection.request),
             "request_digest": digest,
@@ -69,9 +69,9 @@ def add(connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequen
             "due": None if inspection.state in FINAL else 0.0,
             **_columns({name: getattr(inspection, name, None) for name in (*_PLAIN_FIELDS, *_JSON_FIELDS)}),
         }
-        seq = connection.execute(sa.insert(table).values(row)).inserted_primary_key[0]  # type: ignore[index]
-        lead = lead or seq
-        connection.execute(sa.update(table).where(table.c.seq == seq).values(lead=lead))
+        for inspection, digest in zip(new, digests, strict=True)
+    ]
+    connection.execute(sa.insert(table), rows)
     events.add(connection, [(item.id, "state", {"state": item.state}, item.created_at) for item in new])
 
 

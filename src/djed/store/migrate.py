@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
 from alembic.command import upgrade as alembic_upgrade
 from alembic.config import Config as AlembicConfig
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 __all__ = ["upgrade"]
 

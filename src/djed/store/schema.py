@@ -6,7 +6,19 @@ A record in work has an ``owner`` (worker), ``lease_until`` and a ``token`` that
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 
 __all__ = [
     "artifacts",
@@ -28,7 +40,7 @@ inspections = Table(
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    Column("lead", Integer, nullable=False, server_default="0"),  # seq of the first of its group
+    Column("lead", BigInteger, nullable=False),  # when its group was submitted, in microseconds
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("state", Text, nullable=False),
     Column("outcome", Text),
@@ -72,7 +84,7 @@ jobs = Table(
     Column("kind", Text, nullable=False),
     Column("key", Text),  # digest of what it makes: single flight among the unfinished
     Column("serial", Text),  # of the jobs that share it one runs at a time
-    Column("lead", Integer, nullable=False),
+    Column("lead", BigInteger, nullable=False),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("turn", Integer, nullable=False, server_default="0"),
     Column("state", Text, nullable=False),

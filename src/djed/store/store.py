@@ -7,14 +7,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
 
 from djed.errors import StoreError
 from djed.model.artifact import Artifact
 from djed.store.blobs import Blobs
 from djed.store.database import Database
 from djed.toolbox.bell import ring
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 __all__ = ["Store"]
 

@@ -67,11 +67,11 @@ class StoreContext:
         self.builders: Mapping[str, Builder] = {kind: builder() for kind, builder in BUILDERS.items()}
         self._store = store
 
-    def find_lock(self, key: str) -> Lock | None:
-        """A lock that is younger than ``locks.max_age``."""
+    def find_lock(self, key: str, *, settled: bool) -> Lock | None:
+        """A lock that is younger than ``locks.max_age``, or of any age where the answer is settled."""
         with self._store.database.read() as connection:
             found = facts.find_lock(connection, key)
-        if found is None or time.time() - found[1] > self.config.locks_max_age:
+        if found is None or (not settled and time.time() - found[1] > self.config.locks_max_age):
             return None
         return found[0]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from djed.build import BuildError
 from djed.build.lock import read_lock
@@ -30,6 +28,9 @@ from djed.run.interface import Runner
 from djed.store import facts, inspections, jobs
 from djed.store.store import Store
 from djed.toolbox.fs import open_regular, walk_regular
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 __all__ = ["Harvest", "Harvester", "refused"]
 

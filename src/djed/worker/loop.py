@@ -12,9 +12,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from djed.config import Config
 from djed.errors import DjedError, RunnerError, StoreError, StoreFullError
@@ -30,11 +28,18 @@ from djed.store.store import Store
 from djed.toolbox import bell
 from djed.worker.harvest import Harvest, Harvester, refused
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 __all__ = ["Worker"]
 
 _logger = logging.getLogger(__name__)
 _BATCH = 128
 _HARVESTERS = 4
+
+
+_NewEvent = tuple[str, str, Mapping[str, Any], float]
+"""Inspection, kind, data, time."""
 
 
 @dataclass(slots=True)
@@ -133,6 +138,7 @@ class Worker:
     def _apply(self, moves: list[tuple[Claimed, Move]]) -> list[Claimed]:
         """Write the moves; the inspections that take their next step at once."""
         kept = []
+        new: list[_NewEvent] = []
         now = time.time()
         with self.store.change() as connection:
             for item, move in moves:
@@ -140,46 +146,32 @@ class Worker:
                 if not inspections.apply(connection, item, move.changes, now=now, park=move.park, keep=keep):
                     _logger.warning("inspection %s: late writer refused", item.inspection.id)
                     continue
-                self._record(connection, item, move, now)
+                new += self._record(connection, item, move, now)
                 if keep:
                     kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
+            events.add(connection, new)
         return kept
 
-    def _record(self, connection: sa.Connection, item: Claimed, move: Move, now: float) -> None:
-        """What a move brings with it: jobs, observations, events."""
-        inspection = item.inspection
-        jobs.attach(
-            connection,
-            inspection.id,
-            move.jobs,
-            lead=item.lead,
-            priority=inspection.request.priority,
-            now=now,
-        )
-        if move.cancel and not jobs.cancel_for(connection, inspection.id) and move.park:
-            inspections.wake(connection, [inspection.id])
+    def _record(self, connection: sa.Connection, item: Claimed, move: Move, now: float) -> list[_NewEvent]:
+        """What a move brings with it: jobs, observations; and the events that tell of it."""
+        inspection, id_ = item.inspection, item.inspection.id
+        jobs.attach(connection, id_, move.jobs, lead=item.lead, priority=inspection.request.priority, now=now)
+        if move.cancel and not jobs.cancel_for(connection, id_) and move.park:
+            inspections.wake(connection, [id_])
         if artifact := move.changes.get("artifact"):
             facts.use_artifact(connection, artifact, now)
-        facts.add_observations(connection, inspection.id, move.observations, now)
-        new: list[tuple[str, str, Mapping[str, Any], float]] = [
-            (inspection.id, "job", {"role": role, "state": "cached", "detail": detail}, now)
-            for role, detail in move.cached
+        facts.add_observations(connection, id_, move.observations, now)
+        told: list[tuple[str, Mapping[str, Any]]] = [
+            ("job", {"role": role, "state": "cached", "detail": detail}) for role, detail in move.cached
         ]
-        new += [(inspection.id, "job", {"role": job.role, "state": "waiting"}, now) for job in move.jobs]
+        told += [("job", {"role": job.role, "state": "waiting"}) for job in move.jobs]
         state = move.changes.get("state")
         if state in FINAL:
-            seconds = now - inspection.created_at
-            new.append(
-                (
-                    inspection.id,
-                    "done",
-                    {"state": state, "outcome": move.changes.get("outcome"), "seconds": seconds},
-                    now,
-                )
-            )
+            outcome, seconds = move.changes.get("outcome"), now - inspection.created_at
+            told.append(("done", {"state": state, "outcome": outcome, "seconds": seconds}))
         elif state is not None:
-            new.append((inspection.id, "state", {"state": state}, now))
-        events.add(connection, new)
+            told.append(("state", {"state": state}))
+        return [(id_, kind, data, now) for kind, data in told]
 
     # Jobs
 
@@ -201,7 +193,7 @@ class Worker:
                     now=now,
                     lease=self.config.lease,
                 )
-                self._tell(connection, fresh, "started", now)
+                self._tell(connection, fresh, "started", now=now)
             started += fresh
         for item in started:
             self._submit(item)
@@ -288,7 +280,7 @@ class Worker:
         with self.store.change() as connection:
             ours = jobs.retry(connection, started, now=now)
             if ours:
-                self._tell(connection, [started], "retried", now)
+                self._tell(connection, [started], "retried", now=now)
         return ours
 
     def _end(self, started: Started, harvest: Harvest) -> bool:
@@ -308,7 +300,7 @@ class Worker:
             more: dict[str, Any] = {"detail": harvest.detail}
             if harvest.report is not None:
                 more["seconds"] = harvest.report["duration"]
-            self._tell(connection, [started], harvest.state, now, more)
+            self._tell(connection, [started], harvest.state, now=now, more=more)
         return True
 
     def _tell(
@@ -316,6 +308,7 @@ class Worker:
         connection: sa.Connection,
         started: list[Started],
         state: str,
+        *,
         now: float,
         more: Mapping[str, Any] | None = None,
     ) -> None:

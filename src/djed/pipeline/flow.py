@@ -1,0 +1,207 @@
+"""The flow: from a request to its final state, as one table.
+
+::
+
+    queued ── plan ──▶ locking ── lock job ──▶ building ── wheel and build jobs ──▶ running ── run jobs ──▶ done
+       └──▶ refused (nothing fits)                                                 any ──▶ cancelled
+
+A step takes an inspection, its jobs and a :class:`Context`, and returns a :class:`Move`: what changes, which jobs are
+needed, whether to wait for them. It opens no database, starts nothing, and may be repeated: what it asks for has a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from djed.build import BuildError, given_lock, host_digest, lock_key, needs_lock_job
+from djed.errors import DjedError, RefusedError
+from djed.model.hardware import Interpreter, Node
+from djed.model.inspection import Inspection, JobRecord, Plan
+from djed.model.job import NewJob
+from djed.model.lock import Lock
+from djed.model.observation import Failure, Stage
+from djed.model.request import Environment
+from djed.pipeline.context import Context, Move
+from djed.pipeline.outcome import fail, finish
+from djed.pipeline.render import assemble, build_job, lock_job, run_jobs, wheel_jobs
+from djed.plan.interpreter import choose_interpreter
+from djed.plan.match import match
+
+__all__ = ["FLOW", "Step", "advance"]
+
+Step = Callable[[Inspection, Sequence[JobRecord], Context], Move]
+
+_WAIT = Move(park=True)
+
+
+def advance(
+    inspection: Inspection,
+    jobs: Sequence[JobRecord],
+    context: Context,
+    flow: Mapping[str, Step] | None = None,
+) -> Move:
+    """One step. A handled error ends the inspection with it; anything else is a bug."""
+    if inspection.cancel_requested:
+        return _cancel(jobs)
+    try:
+        return (flow or FLOW)[inspection.state](inspection, jobs, context)
+    except DjedError as error:
+        stage: Stage = {"queued": "plan", "locking": "lock", "building": "build"}.get(inspection.state, "run")  # type: ignore[assignment]
+        named = error.failure if isinstance(error, BuildError) else None
+        return fail(named or Failure(stage=stage, kind="internal", message=error.message, hint=error.hint))
+
+
+def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -> Move:
+    """Choose nodes and Python; refuse what fits nowhere; find a lock or ask for one."""
+    request = inspection.request
+    build_node, run_node, considered, reason = _place(inspection, context)
+    if build_node is None or (request.run and run_node is None):
+        refused = Failure(
+            stage="plan", kind="refused", message=reason, hint="See what each node has with: djed hwinfo"
+        )
+        return Move(changes={"state": "refused", "failure": refused, "refusals": considered})
+    try:
+        interpreter = _choose(inspection, build_node)
+    except RefusedError as error:
+        return fail(Failure(stage="plan", kind="no_python", message=error.message, hint=error.hint))
+    base = host_digest(build_node, interpreter)
+    environment = request.environment
+    if not environment.packages and environment.lock is None:
+        environment = replace(environment, lock=Lock())  # nothing to resolve: uv need not be asked
+    key = lock_key(environment, interpreter=interpreter, base=base, settings=context.index_settings)
+    chosen = Plan(
+        build_node=build_node.id,
+        run_node=run_node.id if run_node else None,
+        python=interpreter.path,
+        python_version=interpreter.version,
+        base=base,
+        lock_key=key,
+        considered=considered,
+    )
+    changes: dict[str, Any] = {"plan": chosen, "node": (run_node or build_node).id}
+    if not needs_lock_job(environment):
+        lock = given_lock(environment, interpreter=interpreter, node=build_node, base=base)
+        return Move(changes={**changes, "lock": lock, "state": "building"})
+    known = context.find_lock(key, settled=_settled(environment)) if request.reuse != "nothing" else None
+    if known is not None:
+        cached = (("lock", _packages(known)),)
+        return Move(changes={**changes, "lock": known, "state": "building"}, cached=cached)
+    job = lock_job(request, environment, node=build_node, interpreter=interpreter, context=context)
+    new = NewJob(role="lock", job=job, key=key if request.reuse != "nothing" else None)
+    return Move(changes={**changes, "state": "locking"}, jobs=(new,), park=True)
+
+
+def lock(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
+    """Take the lock that the job made."""
+    job = _job(jobs, "lock")
+    if job is None or job.state in {"queued", "active"}:
+        return _WAIT
+    if job.failure is not None:
+        return fail(job.failure)
+    assert inspection.plan is not None
+    found = context.find_lock(inspection.plan.lock_key or "", settled=True)
+    if found is None:  # it was cleared away between the end of the job and now
+        return Move(changes={"state": "queued"})
+    return Move(changes={"lock": found, "state": "building"})
+
+
+def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
+    """Have wheels built from the sources that need it, then the environment."""
+    if (failure := _failure(jobs, ("wheel:", "build"))) is not None:
+        return fail(failure)
+    assembly = assemble(inspection, context)
+    if missing := wheel_jobs(assembly, context):
+        return Move(jobs=_only_new(jobs, missing), park=True)
+    wanted = build_job(assembly, context)
+    digest = wanted.key or ""
+    if context.find_artifact(digest) is None:
+        return Move(changes={"artifact": digest}, jobs=_only_new(jobs, [wanted]), park=True)
+    ready = {"artifact": digest, "state": "running"}
+    cached = () if _job(jobs, "build") else (("build", ""),)
+    return Move(changes=ready, cached=cached)
+
+
+def run(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
+    """Have every repeat run; when all are over, say what was seen."""
+    wanted = inspection.request.run
+    if wanted is None:
+        return finish(inspection, context, None)
+    runs = [job for job in jobs if job.role.startswith(("warmup:", "run:"))]
+    if not runs:
+        return Move(jobs=run_jobs(inspection, wanted, context), park=True)
+    unfinished = any(job.state in {"queued", "active"} for job in runs)
+    failure = _failure(runs, ("warmup:", "run:"))
+    if unfinished:
+        # What fails the first time fails again: the rest would only cost time. Later failures are evidence of flakiness.
+        first_failed = runs[0].failure is not None
+        return Move(park=True, cancel=first_failed)
+    return finish(inspection, context, failure)
+
+
+FLOW: Mapping[str, Step] = {"queued": plan, "locking": lock, "building": build, "running": run}
+"""State → step. The program on one page."""
+
+
+def _place(
+    inspection: Inspection, context: Context
+) -> tuple[Node | None, Node | None, tuple[Mapping[str, Any], ...], str]:
+    """The node to build on, the node to run on, what was considered, and why where nothing fits."""
+    request = inspection.request
+    matches = {
+        "build": match(
+            request.build.hardware, context.nodes, resources=request.build.resources, path="build.hardware"
+        )
+    }
+    if request.run is not None:
+        nodes = [node for target in request.run.targets for node in context.nodes if node.target == target]
+        matches["run"] = match(
+            request.run.hardware, nodes, resources=request.run.resources, path="run.hardware"
+        )
+    considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
+    chosen = {name: found.fits[0] if found.fits else None for name, found in matches.items()}
+    reason = next((found.reason for found in matches.values() if not found.fits), "")
+    return chosen["build"], chosen.get("run"), considered, reason
+
+
+def _settled(environment: Environment) -> bool:
+    """Whether nothing that is uploaded from now on can change the lock."""
+    if environment.exclude_newer is None:
+        return False
+    moment = datetime.fromisoformat(environment.exclude_newer)
+    return moment.replace(tzinfo=moment.tzinfo or UTC) < datetime.now(UTC) - timedelta(days=1)
+
+
+def _choose(inspection: Inspection, node: Node) -> Interpreter:
+    environment = inspection.request.environment
+    given = environment.lock.requires_python if environment.lock else None
+    return choose_interpreter(node.interpreters, environment.python, [given] if given else [])
+
+
+def _cancel(jobs: Sequence[JobRecord]) -> Move:
+    """Final only when nothing of it runs any more."""
+    if any(job.state in {"queued", "active"} for job in jobs):
+        return Move(park=True, cancel=True)
+    return Move(changes={"state": "cancelled"}, cancel=True)
+
+
+def _job(jobs: Sequence[JobRecord], role: str) -> JobRecord | None:
+    return next((job for job in jobs if job.role == role), None)
+
+
+def _failure(jobs: Sequence[JobRecord], roles: tuple[str, ...]) -> Failure | None:
+    """The first failure that is not merely a cancellation, else a cancellation."""
+    failures = [job.failure for job in jobs if job.failure is not None and job.role.startswith(roles)]
+    return next((item for item in failures if item.kind != "cancelled"), failures[0] if failures else None)
+
+
+def _only_new(jobs: Sequence[JobRecord], wanted: Sequence[NewJob]) -> tuple[NewJob, ...]:
+    """Those for which no job is under way. One that succeeded but whose artifact is gone is asked for again."""
+    under_way = {job.role for job in jobs if job.state in {"queued", "active"}}
+    return tuple(item for item in wanted if item.role not in under_way)
+
+
+def _packages(found: Lock) -> str:
+    return f"{len(found.packages)} packages" if len(found.packages) != 1 else "1 package"
