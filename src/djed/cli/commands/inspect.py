@@ -33,7 +33,7 @@ def inspect(  # noqa: PLR0913 - one for each option
     sandbox: Annotated[_Level | None, Parameter(help="The weakest sandbox that is acceptable.")] = None,
     reuse: Annotated[_Reuse | None, Parameter(help="What may be taken from earlier inspections.")] = None,
     fresh: Annotated[
-        bool, Parameter(help="Lock again, even if the same question was answered a moment ago.")
+        bool, Parameter(help="Do all anew: lock, build and run, whatever the request says of reuse.")
     ] = False,
     target: Annotated[
         list[str] | None,
