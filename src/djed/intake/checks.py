@@ -222,6 +222,15 @@ def _lock(request: Request) -> Complaints:
             ),
         )
     names = [package.name for package in environment.lock.packages if package.marker is None]
+    known = {index.name for index in environment.indexes} | {None}
+    for package in environment.lock.packages:
+        if package.index not in known:
+            yield (
+                ("packages",),
+                WrongValueError(
+                    f"{quote(package.name)} is from {quote(package.index)}, which is no index here"
+                ),
+            )
     for twice in sorted({name for name in names if names.count(name) > 1}):
         yield ("packages",), WrongValueError(f"{quote(twice)} is locked twice")
 

@@ -32,7 +32,8 @@ def fold(
     name = match[1] if match else environment.requirements
     complain = faults.at(_PLACE, name)
     try:
-        fragment = _fragment(name, tuple(re.split(r"\s*,\s*", match[2])) if match else (), folder, faults)
+        extras = tuple(re.split(r"\s*,\s*", match[2])) if match else ()
+        fragment = _fragment(name, extras, folder, check=checks["Environment.packages[]"], faults=faults)
     except WrongValueError as error:
         faults.add(_PLACE, str(error), error.hint)
     except UnreadableError as error:
@@ -44,18 +45,20 @@ def fold(
     return bare
 
 
-def _fragment(name: str, extras: tuple[str, ...], folder: Folder | None, faults: Faults) -> Fragment:
+def _fragment(
+    name: str, extras: tuple[str, ...], folder: Folder | None, *, check: Check, faults: Faults
+) -> Fragment:
     """What the file asks for, as plain values. Raises ``WrongValueError``, ``UnreadableError`` or ``RecursionError``."""
     if folder is None:
         raise WrongValueError("a path means nothing here", hint="Send packages, or a lock.")
     if extras and posixpath.basename(name) != "pyproject.toml":
         raise WrongValueError("only a pyproject.toml has extras to pick")
     parser = _parser(name)
-    fragment: Fragment = tidy(parser(replace(_source(name, folder, faults), extras=extras)))
+    fragment: Fragment = tidy(parser(replace(_source(name, folder, check, faults), extras=extras)))
     return fragment
 
 
-def _source(name: str, folder: Folder, faults: Faults) -> Source:
+def _source(name: str, folder: Folder, check: Check, faults: Faults) -> Source:
     content = folder.read(name)
     try:
         text = decode(name, content.data)
@@ -65,7 +68,8 @@ def _source(name: str, folder: Folder, faults: Faults) -> Source:
         name=name,
         text=text,
         complain=faults.at(_PLACE, name),
-        open=lambda other: _source(other, folder, faults),
+        open=lambda other: _source(other, folder, check, faults),
+        check=check,
     )
 
 

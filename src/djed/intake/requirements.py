@@ -15,7 +15,7 @@ from typing import Any
 from djed.intake.addresses import is_public_default
 from djed.intake.faults import Complain, WrongValueError, quote
 from djed.intake.source import Fragment, Source
-from djed.intake.specifications import check_requirement, normalise, requirement
+from djed.intake.specifications import normalise, requirement
 
 __all__ = ["parse"]
 
@@ -86,7 +86,7 @@ def _read(source: Source, found: _Found, *, constraint: bool, depth: int) -> Non
                 _option(line, source, found, constraint=constraint, depth=depth)
             else:
                 (found.constraints if constraint else found.requirements).append(
-                    _requirement(line, number, source.complain)
+                    _requirement(line, number, source)
                 )
         except WrongValueError as error:
             source.complain(str(error), line=number, hint=error.hint)
@@ -134,18 +134,16 @@ def _include(value: str, source: Source, found: _Found, *, constraint: bool, dep
         _read(source.open(name), found, constraint=constraint, depth=depth + 1)
 
 
-def _requirement(line: str, number: int, complain: Complain) -> _Line:
+def _requirement(line: str, number: int, source: Source) -> _Line:
     text, *options = re.split(r"\s+(?=-)", line)
     if any(not re.fullmatch(r"--hash[=\s]\s*\S+", option) for option in options):
         raise WrongValueError(
             f"{quote(line)} has an option that is not possible here",
             hint="Only --hash can follow a requirement.",
         )
-    check_requirement(
-        text, allow_private=True
-    )  # which addresses are possible is checked with the whole environment
+    source.check(text)
     hashes = tuple(re.sub(r"--hash[=\s]\s*", "", option) for option in options)
-    return _Line(text=text, hashes=hashes, number=number, complain=complain)
+    return _Line(text=text, hashes=hashes, number=number, complain=source.complain)
 
 
 def _locked(line: _Line) -> dict[str, Any] | None:

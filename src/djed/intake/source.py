@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from djed.intake.faults import Complain
+from djed.intake.shape import Check
 
 __all__ = ["Fragment", "Source", "mappings", "take", "texts"]
 
@@ -27,6 +28,8 @@ class Source:
     complain: Complain
     open: Callable[[str], Source]
     """Another file, by its path relative to the request. Raises ``WrongValueError``."""
+    check: Check
+    """The check of one requirement."""
     extras: tuple[str, ...] = ()
     """Extras that the request picks from it."""
 

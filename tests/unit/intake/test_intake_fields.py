@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("environment.exclude_newer", {"environment": {"exclude_newer": "2026-11-01T10:00:00"}}),
     ("environment.exclude_newer", {"environment": {"exclude_newer": "2026-W01"}}),
     ("environment.platform", {"environment": {"platform": "a b"}}),
-    ("environment.variables[\"A=B\"]", {"environment": {"variables": {"A=B": "c"}}}),
+    ('environment.variables["A=B"]', {"environment": {"variables": {"A=B": "c"}}}),
     ("environment.variables.A", {"environment": {"variables": {"A": 1}}}),
     ("environment.variables.A", {"environment": {"variables": {"A": "\0"}}}),
     ("environment.variables.A", {"environment": {"variables": {"A": "x" * 200_000}}}),
@@ -224,14 +225,10 @@ def test_what_we_accept_packaging_accepts(text: str) -> None:
 @given(st.text(max_size=30) | st.text("a[]=<>!~.,;@ '\"()$-#1", max_size=20))
 def test_any_text_is_a_requirement_or_refused(text: str) -> None:
     for check in (check_requirement, requirement, check_python, check_specifier, check_version):
-        try:
+        with suppress(WrongValueError):
             check(text)
-        except WrongValueError as error:
-            assert str(error)
-    try:
+    with suppress(WrongValueError):
         check_index(text, allow_private=False)
-    except WrongValueError as error:
-        assert str(error)
 
 
 @given(
@@ -258,7 +255,5 @@ def test_plain_versions_and_specifiers_are_those_of_packaging(version: str, oper
     max_leaves=8,
 )))  # fmt: skip
 def test_any_mapping_is_accepted_or_refused(data: dict[str, Any]) -> None:
-    try:
-        read_mapping(data, config=Config())
-    except RequestError as error:
-        assert error.faults
+    with suppress(RequestError):
+        assert read_mapping(data, config=Config()).request.environment.requirements is None
