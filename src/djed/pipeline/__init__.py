@@ -1,0 +1,7 @@
+"""The flow of an inspection, as one table: :mod:`djed.pipeline.flow`."""
+
+from djed.pipeline.context import Context, Move
+from djed.pipeline.flow import FLOW, Step, advance
+from djed.pipeline.render import assemble
+
+__all__ = ["FLOW", "Context", "Move", "Step", "advance", "assemble"]

@@ -1,0 +1,64 @@
+"""What a step may look up, and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from djed.build import Builder
+from djed.config import Config
+from djed.model.artifact import Artifact
+from djed.model.hardware import Node
+from djed.model.inspection import JobRecord
+from djed.model.job import NewJob
+from djed.model.lock import Lock
+from djed.model.observation import Observation
+
+__all__ = ["Context", "Move"]
+
+
+class Context(Protocol):
+    """What a step may look up. Answers are facts of the moment; a step that is repeated asks again."""
+
+    config: Config
+    nodes: Sequence[Node]
+    builders: Mapping[str, Builder]
+    index_settings: Mapping[str, str]
+    """What the environment tells uv about indexes; part of what decides a lock."""
+
+    def find_lock(self, key: str, *, settled: bool) -> Lock | None:
+        """A lock that may still answer that question; of any age where the answer is ``settled``."""
+        ...
+
+    def find_artifact(self, digest: str) -> Artifact | None:
+        """A sealed artifact, there and untouched."""
+        ...
+
+    def has_shebang(self, digest: str) -> bool:
+        """Whether a script names its interpreter itself."""
+        ...
+
+    def results(self, inspection: str) -> Sequence[JobRecord]:
+        """The jobs of an inspection with the reports of their accepted attempts."""
+        ...
+
+    def noise_floor(self, node: str) -> float | None:
+        """The A/A noise floor of a node, where it was measured."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """What a step decided."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the inspection that change."""
+    jobs: tuple[NewJob, ...] = ()
+    cached: tuple[tuple[str, str], ...] = ()
+    """Role and detail of what needed no job."""
+    observations: tuple[Observation, ...] = ()
+    park: bool = False
+    """Wait until one of its jobs is over."""
+    cancel: bool = False
+    """Cancel its unfinished jobs."""

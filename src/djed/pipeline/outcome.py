@@ -1,0 +1,74 @@
+"""The end of an inspection: what was seen, in numbers and observations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from djed.model.inspection import Inspection, JobRecord, Outcome
+from djed.model.observation import Failure, FailureClass, Statistics
+from djed.observe.observations import observations
+from djed.observe.timing import summarise
+from djed.pipeline.context import Context, Move
+
+__all__ = ["fail", "finish"]
+
+
+def finish(inspection: Inspection, context: Context, failure: Failure | None) -> Move:
+    """The last move: statistics and observations of all that ran, and the failure if there is one."""
+    jobs = context.results(inspection.id)
+    statistics = _statistics(inspection, jobs, context)
+    if failure is not None:
+        move = fail(failure)
+        done = replace(inspection, outcome=move.changes["outcome"], failure=failure, statistics=statistics)
+        return replace(
+            move, changes={**move.changes, "statistics": statistics}, observations=observations(done, jobs)
+        )
+    done = replace(inspection, outcome="succeeded", statistics=statistics)
+    changes = {
+        "state": "done",
+        "outcome": "succeeded",
+        "statistics": statistics,
+        "metric": _short(statistics),
+    }
+    return Move(changes=changes, observations=observations(done, jobs))
+
+
+def _statistics(
+    inspection: Inspection, jobs: Sequence[JobRecord], context: Context
+) -> tuple[Statistics, ...]:
+    """Each metric over the counted runs that succeeded, ``duration`` first."""
+    values: dict[str, list[float]] = {}
+    for job in jobs:
+        if job.role.startswith("run:") and job.failure is None and job.result is not None:
+            for name, value in job.result.get("metrics", {}).items():
+                values.setdefault(name, []).append(value)
+    floor = (
+        context.noise_floor(inspection.plan.run_node)
+        if inspection.plan and inspection.plan.run_node
+        else None
+    )
+    return tuple(
+        summarise(
+            name,
+            series,
+            unit="s" if name == "duration" else None,
+            floor=floor if name == "duration" else None,
+        )
+        for name, series in values.items()
+    )
+
+
+def _short(statistics: Sequence[Statistics]) -> str | None:
+    if not statistics:
+        return None
+    first = statistics[0]
+    half = (first.high - first.low) / 2 / abs(first.median) if first.median else 0.0
+    return f"{first.median:.3g}{first.unit or ''}" + (f" ±{half:.1%}" if len(first.values) > 1 else "")
+
+
+def fail(failure: Failure) -> Move:
+    """End the inspection with a failure; what of it still waits or runs is cancelled."""
+    outcomes: dict[FailureClass, Outcome] = {"timeout": "timed_out", "out_of_memory": "out_of_memory"}
+    outcome = outcomes.get(failure.kind, "failed")
+    return Move(changes={"state": "done", "outcome": outcome, "failure": failure}, cancel=True)
