@@ -110,12 +110,6 @@ def test_terminal_codes_and_direction_marks_are_taken_out() -> None:
 
 
 def test_a_cut_stream_is_never_read_as_json() -> None:
-    found = report(
-        Result(stdout=Stream(size=10, kept=2, truncated=True)),
-        stdout=b"42",
-        stderr=b"",
-        script_sha256=None,
-        python_version=None,
-        failure=None,
-    )
+    cut = Result(stdout=Stream(size=10, kept=2, truncated=True))
+    found = report(cut, stdout=b"42", stderr=b"", script_sha256=None, python_version=None, failure=None)
     assert found["stdout"] == "42"

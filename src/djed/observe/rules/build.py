@@ -15,6 +15,10 @@ _BACKEND = re.compile(
     r"build backend returned an error|Call to `[^`]{1,200}` failed|Failed to (?:build|download and build)"
     r"|Failed building wheel|requirements from `build-system"
 )
+_RAN = re.compile(r"build backend returned an error")
+_PROGRESS = re.compile(
+    r"\s*(?:Using C?Python|Resolved|Building|Built|Prepared|Installed|Downloading|Downloaded) "
+)
 _COMPILERS = (
     r"(?:[\w.-]{0,40}-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gfortran|cargo|rustc|nvcc|ld|make|cmake|ninja|swig|javac|go)"
     r"(?:-\d[\d.]{0,8})?"
@@ -212,7 +216,8 @@ def _backend_output(case: Case) -> tuple[str, ...]:
     log = case.log
     quoted = [position for position, line in enumerate(log) if line.strip() == "[stderr]"]
     if not quoted:
-        return log[: next(position for position, line in enumerate(log) if _BACKEND.search(line))]
+        ran = [position for position, line in enumerate(log) if _RAN.search(line)]
+        return tuple(line for line in log[: ran[0]] if not _PROGRESS.match(line)) if ran else ()
     following = log[quoted[-1] + 1 :]
     ends = [position for position, line in enumerate(following) if line.startswith("hint:")]
     return following[: ends[0]] if ends else following
