@@ -1,0 +1,1 @@
+"""The bars of the design, one module each; ``python -m benchmarks [name …]`` measures them."""
