@@ -11,10 +11,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["MOST", "indicator", "metrics", "notes", "parameters"]
+__all__ = ["LARGEST", "MOST", "indicator", "metrics", "notes", "parameters"]
 
 MOST = 200
 """Metrics of one run that are kept."""
+LARGEST = 1e300
+"""Beyond it numbers are no measurements, and their sums overflow."""
 _DEEPEST = 8
 _LONGEST_NAME = 200
 _LONGEST_LINE = 2**20
@@ -41,11 +43,11 @@ def indicator(stdout: Any) -> Mapping[str, Any]:
 def metrics(report: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of one run, from its report: ``duration`` (seconds) first, then ``overall_score``, then all numbers under ``@result``.
 
-    Truth values are no numbers; infinities and what is not a number are left out (:func:`notes` says so); at most :data:`MOST`.
+    Truth values are no numbers; infinities and the like are left out (:func:`notes` says so); at most :data:`MOST`.
     """
     found: dict[str, float] = {}
     for name, value in _numbers(report):
-        if math.isfinite(value):
+        if _usable(value):
             found.setdefault(name, value)
         if len(found) == MOST:
             break
@@ -55,9 +57,9 @@ def metrics(report: Mapping[str, Any]) -> dict[str, float]:
 def notes(report: Mapping[str, Any]) -> tuple[str, ...]:
     """What was left out of the metrics and why, as sentences."""
     numbers = list(_numbers(report))
-    strange = sorted({name for name, value in numbers if not math.isfinite(value)})
-    names = {name for name, value in numbers if math.isfinite(value)}
-    said = [f"{', '.join(strange[:10])}: left out, not a finite number"] if strange else []
+    strange = sorted({name for name, value in numbers if not _usable(value)})
+    names = {name for name, value in numbers if _usable(value)}
+    said = [f"{', '.join(strange[:10])}: left out, not a usable number"] if strange else []
     if len(names) > MOST:
         said.append(f"{len(names) - MOST} metrics left out: more than {MOST}")
     return tuple(said)
@@ -88,6 +90,10 @@ def _walk(tree: Any, name: str, depth: int) -> Iterator[tuple[str, float]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _usable(value: float) -> bool:
+    return abs(value) <= LARGEST  # false for what is not a number, too
 
 
 def _number(value: float) -> float:

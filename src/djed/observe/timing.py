@@ -13,9 +13,19 @@ from statistics import median
 from typing import Literal
 
 from djed.model.observation import Statistics
+from djed.observe.indicator import LARGEST
 from djed.observe.rank import kendall, median_interval, quartiles, ratio_interval, sen_slope
 
-__all__ = ["ASSUMED_FLOOR", "NOISY", "Comparison", "Ranking", "compare", "noise_floor", "summarise"]
+__all__ = [
+    "ASSUMED_FLOOR",
+    "LARGEST",
+    "NOISY",
+    "Comparison",
+    "Ranking",
+    "compare",
+    "noise_floor",
+    "summarise",
+]
 
 NOISY = 0.05
 """Half-width of the interval, relative to the median, beyond which a metric is too noisy to rank."""
@@ -75,11 +85,11 @@ def summarise(
 ) -> Statistics:
     """The statistics of one metric over its counted repeats; ``floor`` is the noise floor of the machine, where it is known.
 
-    Raises ``ValueError`` where there are no values or one is not finite.
+    Raises ``ValueError`` where there are no values, or one is not a number within ±:data:`LARGEST`.
     """
     kept = tuple(float(value) for value in values)
-    if not kept or not all(map(math.isfinite, kept)):
-        raise ValueError(f"{metric} has no values, or one that is not finite")
+    if not kept or not all(abs(value) <= LARGEST for value in kept):
+        raise ValueError(f"{metric} has no values, or one that is no usable number")
     middle = median(kept)
     if len(kept) == 1:
         reason = "one run says nothing about spread"
@@ -115,8 +125,9 @@ def compare(a: Statistics, b: Statistics, *, floor: float | None = None) -> Comp
     lies beyond every value of the other.
     """
     believed = max(noise_floor((a.values, b.values)) if floor is None else floor, _LEAST_FLOOR)
-    if min((*a.values, *b.values), default=0.0) <= 0:
-        return _cannot(a, believed, "a ratio needs positive values")
+    least, most = min((*a.values, *b.values), default=0.0), max((*a.values, *b.values), default=0.0)
+    if least <= 0 or most / least > LARGEST:
+        return _cannot(a, believed, "a ratio needs positive values of a like size")
     interval = ratio_interval(a.values, b.values)
     if interval is None:
         return _cannot(
