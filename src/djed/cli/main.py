@@ -37,6 +37,16 @@ COMMANDS = {
     "config": "config:show_config",
 }
 
+_REPEATED = {
+    "inspect": "FILE... [-- ARGUMENTS]",
+    "cancel": "ID...",
+    "rm": "ID...",
+    "stats": "[ID]",
+    "export": "[ID...]",
+}
+"""How the arguments of commands read that may have any number of them."""
+_GLOBAL = Group("Global options", sort_key=10)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code (docs/reference/cli.md). A ``DjedError`` is shown as a sentence, anything else crashes."""
@@ -81,21 +91,27 @@ def build(theirs: tuple[str, ...] = ()) -> App:
         default_parameter=Parameter(negative=(), show_default=False),
     )
     for order, (name, place) in enumerate(COMMANDS.items()):
-        app.command(f"djed.cli.commands.{place}", name=name, sort_key=order)
+        usage = f"Usage: djed {name} [OPTIONS] {_REPEATED[name]}" if name in _REPEATED else None
+        app.command(f"djed.cli.commands.{place}", name=name, sort_key=order, usage=usage)
 
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         data: Annotated[
-            str | None, Parameter(name="--data", metavar="DIR", help="Folder of the store.")
+            str | None, Parameter(group=_GLOBAL, name="--data", metavar="DIR", help="Folder of the store.")
         ] = None,
         settings: Annotated[
             list[str] | None,
-            Parameter(name="--set", metavar="NAME=VALUE", help="A setting; may be repeated."),
+            Parameter(group=_GLOBAL, name="--set", metavar="NAME=VALUE", help="A setting; may be repeated."),
         ] = None,
         color: Annotated[
-            Color, Parameter(name="--color", help="When to colour; `auto` honours NO_COLOR.")
+            Color,
+            Parameter(
+                group=_GLOBAL, name="--color", metavar="WHEN", help="When to colour; `auto` honours NO_COLOR."
+            ),
         ] = "auto",
-        quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], help="Only data and errors.")] = False,
+        quiet: Annotated[
+            bool, Parameter(group=_GLOBAL, name=["--quiet", "-q"], help="Only data and errors.")
+        ] = False,
     ) -> int:
         command, bound, injected = app.parse_args(tokens, exit_on_error=False, print_error=False)
         if "context" not in injected:
@@ -105,7 +121,6 @@ def build(theirs: tuple[str, ...] = ()) -> App:
         context = Context(config=config, console=Console(color=color, quiet=quiet), arguments=theirs)
         return command(*bound.args, **bound.kwargs, context=context) or 0
 
-    app.meta.group_parameters = Group("Global options", sort_key=1)
     app.meta.default(launch)
     return app
 

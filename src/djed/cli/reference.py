@@ -93,7 +93,7 @@ def _help(tokens: tuple[str, ...]) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    build().meta.help_print(tokens, console=Console(file=text, width=100))
+    build().help_print(tokens, console=Console(file=text, width=100))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -9,7 +9,7 @@ __all__ = ["cancel"]
 
 
 def cancel(*references: References, json: Json = False, context: Injected) -> None:
-    """Cancel inspections; their processes are ended."""
+    """Cancel inspections and end their processes."""
     if not references:
         raise RequestError("There is nothing to cancel.", hint="Name inspections: djed cancel ID")
     with context.engine() as engine, engine.working():

@@ -11,7 +11,7 @@ __all__ = ["show_config"]
 
 
 def show_config(*, json: Json = False, context: Injected) -> None:
-    """Show every setting with its value, where the value came from, and its environment variable."""
+    """Show every setting, and where its value comes from."""
     rows = _rows(context.config)
     if json:
         context.console.json(rows)

@@ -24,7 +24,10 @@ def diff(
     json: Json = False,
     context: Injected,
 ) -> None:
-    """Show only what differs: request, packages, environment, hardware, and results with their interval."""
+    """Show only what differs between two inspections.
+
+    Request, packages, environment, hardware, and the results with the ratio and its interval.
+    """
     with context.engine() as engine:
         first, second = engine.get(a), engine.get(b)
         jobs = (engine.jobs(first.id), engine.jobs(second.id))

@@ -11,7 +11,7 @@ __all__ = ["doctor"]
 
 
 def doctor(*, json: Json = False, context: Injected) -> None:
-    """Say which parts are on this machine (uv, bubblewrap, cgroups, SQLite, Pythons) and what that means."""
+    """Say which parts are on this machine, and what that means."""
     from djed.toolbox.parts import parts
 
     found = parts(context.config, interpreters=_interpreters(context))

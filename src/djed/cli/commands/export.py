@@ -31,7 +31,7 @@ def export(
     ] = None,
     context: Injected,
 ) -> None:
-    """Export inspections with their results, or the observations; all of them where no ID is given."""
+    """Export results or observations; without an ID all of them."""
     with context.engine() as engine:
         collect = _observations if observations else _results
         number, text = collect(engine, references, form)

@@ -22,7 +22,7 @@ def collect_garbage(
     json: Json = False,
     context: Injected,
 ) -> None:
-    """Remove artifacts, blobs, locks and job directories that no inspection needs."""
+    """Remove artifacts and the like that no inspection needs."""
     try:
         seconds = None if older_than is None else parse_duration(older_than)
     except ValueError as error:

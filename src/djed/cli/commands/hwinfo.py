@@ -21,7 +21,7 @@ def hwinfo(
     json: Json = False,
     context: Injected,
 ) -> None:
-    """Show the hardware of every node, by the names that requirements use."""
+    """Show the hardware of every node, as requirements name it."""
     console = context.console
     with context.engine() as engine:
         nodes = engine.nodes()

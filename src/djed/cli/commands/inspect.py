@@ -30,7 +30,9 @@ def inspect(  # noqa: PLR0913 - one for each option
     packages: Annotated[
         list[str] | None, Parameter(name="--with", metavar="PKG", help="A further package; may be repeated.")
     ] = None,
-    sandbox: Annotated[_Level | None, Parameter(help="The weakest sandbox that is acceptable.")] = None,
+    sandbox: Annotated[
+        _Level | None, Parameter(metavar="LEVEL", help="The weakest sandbox that is acceptable.")
+    ] = None,
     reuse: Annotated[_Reuse | None, Parameter(help="What may be taken from earlier inspections.")] = None,
     fresh: Annotated[
         bool, Parameter(help="Do all anew: lock, build and run, whatever the request says of reuse.")
@@ -49,7 +51,7 @@ def inspect(  # noqa: PLR0913 - one for each option
     json: Json = False,
     context: Injected,
 ) -> int:
-    """Lock an environment, build it, run a script in it, measure, and keep the evidence.
+    """Lock, build, run and measure, and keep the evidence.
 
     What stands behind `--` are arguments of the script. Ctrl-C cancels; a second one leaves the job running.
     """

@@ -36,9 +36,10 @@ def logs(
     everything: Annotated[bool, Parameter(name="--all", help="All jobs, also lock and build.")] = False,
     context: Injected,
 ) -> int:
-    """Show the logs of an inspection: of its runs, or of the step that failed.
+    """Show what the jobs of an inspection wrote.
 
-    With `-f` this command also works on the inspection, so that one that was left behind comes to its end.
+    Without options: its runs, or the step that failed. With `-f` this command also works on the inspection, so that one that was
+    left behind comes to its end.
     """
     if job is not None and run is not None:
         raise RequestError("--job and --run exclude each other.")

@@ -8,7 +8,7 @@ __all__ = ["retry"]
 
 
 def retry(reference: Reference, /, *, json: Json = False, context: Injected) -> int:
-    """Submit the request of an inspection again, as a new inspection, and follow it."""
+    """Run the request of an inspection once more, as a new one."""
     with context.engine() as engine:
         item = engine.retry(reference)
         context.console.note(dim(f"Again as {item.id}"))

@@ -8,7 +8,10 @@ __all__ = ["remove"]
 
 
 def remove(*references: References, json: Json = False, context: Injected) -> None:
-    """Remove final inspections with their logs and results. What nothing needs any more goes with `djed gc`."""
+    """Remove inspections with their logs and results.
+
+    Observations stay: they are evidence. Artifacts that nothing needs any more go with `djed gc`.
+    """
     if not references:
         raise RequestError("There is nothing to remove.", hint="Name inspections: djed rm ID")
     with context.engine() as engine:

@@ -6,7 +6,7 @@ __all__ = ["schema"]
 
 
 def schema(*, context: Injected) -> None:
-    """Print the JSON Schema of request files, for editors and validators."""
+    """Print the JSON Schema of request files."""
     from djed.intake import schema as request_schema
 
     context.console.json(request_schema())

@@ -8,7 +8,10 @@ __all__ = ["show"]
 
 
 def show(reference: Reference, /, *, json: Json = False, context: Injected) -> None:
-    """Show an inspection: request, plan, stack, results, failure, timeline."""
+    """Show an inspection in full.
+
+    Request, where it ran, failure or results, stack, jobs, and the timeline.
+    """
     with context.engine() as engine:
         item = engine.get(reference)
         jobs, events = engine.jobs(item.id), engine.events([item.id])

@@ -28,7 +28,7 @@ def stats(
     json: Json = False,
     context: Injected,
 ) -> None:
-    """Show the statistics of an inspection with every value, or how many inspections ended how."""
+    """Show the numbers of an inspection, or of the whole store."""
     if reference is None:
         _store(json, context)
     else:
