@@ -24,33 +24,39 @@ def node_id(target: str) -> str:
 
 
 def node(config: Config, target: str, sandboxes: tuple[str, ...]) -> Node:
-    """This machine as a node. Takes up to a second where uv has to look for Pythons."""
+    """This machine as a node. The first time it takes a second: uv has to look for Pythons."""
     from djed.run.hardware import detect  # archspec is slow to import, and only an inventory needs it
     from djed.run.interpreters import find_interpreters
 
     uv = find_uv(config)
+    memory = config.data / "pythons.json"
+    found = find_interpreters(uv, config.pythons, memory=memory) if uv is not None else ()
     labels = dict(label.partition("=")[::2] for label in config.labels)
     return Node(
         id=node_id(target),
         target=target,
         hardware=detect(remember(config.data)),
-        interpreters=find_interpreters(uv, config.pythons) if uv is not None else (),
+        interpreters=found,
         sandboxes=sandboxes,
         labels=labels,
     )
 
 
 def remember(data: Path) -> dict[str, Any]:
-    """The hardware record of this machine, from ``node.json`` where that is of this boot."""
+    """The hardware record of this machine as it is now, kept in ``node.json`` for the shims.
+
+    Affinity and limits differ from process to process, so only the GPUs, which take a second, are those that were seen first since the boot.
+    """
     boot = _BOOT_ID.read_text(encoding="ascii").strip()
     file = data / "node.json"
+    gpus = None
     try:
         known = json.loads(file.read_bytes())
         if known["boot_id"] == boot:
-            return dict(known["record"])
+            gpus = list(known["record"]["gpus"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    record: dict[str, Any] = hwinfo.record()
+    record: dict[str, Any] = hwinfo.record(gpus=gpus)
     data.mkdir(parents=True, exist_ok=True)
     temporary = data / f"node.json.{os.getpid()}"
     temporary.write_text(json.dumps({"boot_id": boot, "record": record}), encoding="utf-8")
