@@ -15,7 +15,7 @@ from djed.config import Config
 from djed.errors import ConflictError
 from djed.model.codec import encode
 from djed.model.inspection import Event, Inspection, JobRecord
-from djed.model.request import File, Request
+from djed.model.request import File, Request, SandboxLevel
 from djed.model.summary import Collected, StoredObservation, Summary
 from djed.store import events, facts, inspections, jobs
 from djed.store.store import Store
@@ -44,15 +44,19 @@ class Engine:
     What only some methods need (runners, builders, statistics) is imported there: a list must not wait for it.
     """
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, levels: Sequence[SandboxLevel] | None = None) -> None:
         self.config = config
         self.store = store
+        self._levels = levels
         self._runners: dict[str, Runner] | None = None
 
     @classmethod
-    def open(cls, config: Config) -> Self:
-        """The engine on the store of these settings, which is made if need be. Raises ``StoreError`` and its kin."""
-        return cls(config, Store(config.data))
+    def open(cls, config: Config, *, levels: Sequence[SandboxLevel] | None = None) -> Self:
+        """The engine on the store of these settings, which is made if need be. Raises ``StoreError`` and its kin.
+
+        ``levels`` narrows the sandbox levels that the local runner may choose from.
+        """
+        return cls(config, Store(config.data), levels)
 
     def close(self) -> None:
         """Close the store."""
@@ -181,7 +185,9 @@ class Engine:
             from djed.run.local import LocalRunner
             from djed.worker.context import StoreMaterials
 
-            local = LocalRunner(self.store.attempts, StoreMaterials(self.store), config=self.config)
+            local = LocalRunner(
+                self.store.attempts, StoreMaterials(self.store), config=self.config, levels=self._levels
+            )
             self._runners = {local.target: local}
         return self._runners
 
