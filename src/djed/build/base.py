@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from djed.errors import ToolError
+from djed.errors import ConfigError, ToolError
 from djed.model.hardware import Interpreter, Node
 from djed.model.job import At
 from djed.model.observation import Failure, FailureClass, Stage
@@ -17,6 +18,7 @@ from djed.toolbox.digest import digest_json
 __all__ = [
     "BuildError",
     "build_error",
+    "build_variables",
     "host_digest",
     "require_success",
     "script",
@@ -67,19 +69,33 @@ def host_digest(node: Node, interpreter: Interpreter) -> str:
     )
 
 
-def uv_settings(
-    environ: Mapping[str, str], configuration: Mapping[str, object] | None = None
-) -> dict[str, str]:
-    """What of uv's own configuration the jobs get: indexes, proxies, certificates, patience; no secret variable of an index.
+def uv_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of the user's configuration of uv the jobs get: indexes, proxies, certificates, patience; no secret variable of an index.
 
-    ``configuration`` is a parsed ``uv.toml``; of it the indexes count, where no variable names them
-    (https://docs.astral.sh/uv/concepts/configuration-files/).
+    Reads uv's configuration files where no variable names an index. Raises ``ConfigError`` for one that cannot be read.
     """
     settings = {name: value for name, value in sorted(environ.items()) if name in PASSED_VARIABLES and value}
-    configured = _configured_indexes(configuration or {})
     if INDEX_VARIABLES.isdisjoint(settings):
-        settings |= configured
+        for path in reversed(_configuration_files(environ)):
+            settings |= _configured_indexes(_read_configuration(path))
     return settings
+
+
+def _configuration_files(environ: Mapping[str, str]) -> list[Path]:
+    """Files that uv would read outside a project, the strongest first (https://docs.astral.sh/uv/concepts/configuration-files/)."""
+    if named := environ.get("UV_CONFIG_FILE"):
+        return [Path(named)]
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
+    return [home / "uv/uv.toml", Path("/etc/uv/uv.toml")]
+
+
+def _read_configuration(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The configuration of uv, {path}, cannot be read: {error}.") from error
 
 
 def _configured_indexes(configuration: Mapping[str, object]) -> dict[str, str]:
@@ -117,6 +133,12 @@ def uv_variables(environment: Environment, settings: Mapping[str, str]) -> dict[
         "UV_PREVIEW_FEATURES": "pylock",
         "UV_PYTHON_DOWNLOADS": "never",
     }
+
+
+def build_variables(environment: Environment, settings: Mapping[str, str]) -> dict[str, str | At]:
+    """Variables of a job that may run a package's build code: those of the request too, but for what would steer uv."""
+    own = {name: value for name, value in environment.variables.items() if not name.startswith("UV_")}
+    return {**own, **uv_variables(environment, settings)}
 
 
 def require_success(result: Result) -> None:

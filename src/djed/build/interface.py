@@ -64,7 +64,7 @@ class Builder(Protocol):
     def seal(self, assembly: Assembly, result: Result, outputs: Path) -> Sealed:
         """Turn what the job left in ``outputs`` into an artifact: digest, size, manifest, contents.
 
-        Only for a result with exit code 0. ``outputs`` may have been written by hostile code: follow no link, cap everything. Raises ``UnsafeError``, or
-        ``ToolError`` where the product is not there. May be called again after a crash.
+        Only for a result with exit code 0. ``outputs`` may have been written by hostile code: follow no link, cap everything. Raises
+        ``UnsafeError``, or ``ToolError`` where the product is not there. May be called again after a crash.
         """
         ...

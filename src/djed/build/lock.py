@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from djed.build.base import INDEX_VARIABLES, script, uv_variables
+from djed.build.base import INDEX_VARIABLES, build_variables, script
 from djed.build.base import build_error as error
 from djed.build.compatibility import Platform, marker_environment, marker_holds, platform_of, wheel_ranks
 from djed.build.origins import check_addresses, with_origins
@@ -71,23 +71,21 @@ def render_lock(
         options.append("--no-deps")
         requirements = _pins(_applicable(environment.lock, marker_environment(interpreter, node, platform)))
     project = write_project(environment, requirements, interpreter=interpreter, arch=platform.arch)
-    files = [InputFile(path="pyproject.toml", text=project)]
-    uv, python = At(place="uv"), At(place="python")
-    command: tuple[str | At, ...]
+    origins = ""
     if has_package_indexes(environment):
-        files.append(InputFile(path="lock.sh", text=script("lock.sh")))
-        command = ("/bin/sh", "lock.sh", uv, python, At(place="outputs"), *options, "--universal")
-    else:
-        if environment.platform:
-            options += ["--python-platform", environment.platform]
-        output = At(place="outputs", path="pylock.toml")
-        options += ["--quiet", "--format", "pylock.toml", "--output-file"]
-        command = (uv, "pip", "compile", "--python", python, *options, output, "pyproject.toml")
+        origins = "origins"
+        options.append("--universal")
+    elif environment.platform:
+        options += ["--python-platform", environment.platform]
+    places = (At(place="uv"), At(place="python"), At(place="outputs"))
     return Job(
         kind="lock",
-        command=command,
-        files=tuple(files),
-        variables={**environment.variables, **uv_variables(environment, settings or {})},
+        command=("/bin/sh", "lock.sh", *places, origins, *options),
+        files=(
+            InputFile(path="lock.sh", text=script("lock.sh")),
+            InputFile(path="pyproject.toml", text=project),
+        ),
+        variables=build_variables(environment, settings or {}),
         limits=limits,
         network=True,
         python=interpreter.path,

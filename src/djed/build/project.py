@@ -27,39 +27,34 @@ def write_project(
     environment: Environment, requirements: Sequence[str], *, interpreter: Interpreter, arch: str
 ) -> str:
     """Text of the pyproject.toml. ``requirements`` are those of the environment, or the pins of a lock that lacks addresses."""
-    dependencies = [*requirements]
-    here = [f"sys_platform == 'linux' and platform_machine == '{arch}'"]
-    tool, sources = [f"constraint-dependencies = {_list(environment.constraints)}"], []
-    tables: list[str] = []
+    dependencies, sources, tables = [*requirements], [], []
     for index in environment.indexes:
+        if not index.packages:
+            continue  # the default index is a variable of the job
         tables += [
             "",
             "[[tool.uv.index]]",
             f"name = {toml_text(index.name)}",
             f"url = {toml_text(index.url)}",
         ]
-        tables.append("explicit = true" if index.packages else "default = true")
+        tables.append("explicit = true")
         sources += [f"{toml_text(name)} = {{ index = {toml_text(index.name)} }}" for name in index.packages]
         dependencies += [f"{name} ; {_NEVER}" for name in index.packages]
+    lines = [
+        "[project]",
+        'name = "djed-environment-root"',
+        'version = "0"',
+        f"requires-python = {toml_text('==' + interpreter.version)}",
+        f"dependencies = {_list(dependencies)}",
+        "",
+        "[tool.uv]",
+        f"constraint-dependencies = {_list(environment.constraints)}",
+    ]
     if sources:
-        tool += [f"environments = {_list(here)}", f"required-environments = {_list(here)}"]
-    return "\n".join(
-        [
-            "[project]",
-            'name = "djed-environment-root"',
-            'version = "0"',
-            f"requires-python = {toml_text('==' + interpreter.version)}",
-            f"dependencies = {_list(dependencies)}",
-            "",
-            "[tool.uv]",
-            *tool,
-            *tables,
-            "",
-            "[tool.uv.sources]",
-            *sources,
-            "",
-        ]
-    )
+        here = [f"sys_platform == 'linux' and platform_machine == '{arch}'"]
+        lines += [f"environments = {_list(here)}", f"required-environments = {_list(here)}"]
+        lines += [*tables, "", "[tool.uv.sources]", *sources]
+    return "\n".join(lines) + "\n"
 
 
 def _list(values: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from djed.build.base import build_error, require_success, script, uv_variables
+from djed.build.base import build_error, build_variables, require_success, script
 from djed.build.compatibility import platform_of, wheel_ranks
 from djed.build.interface import Assembly, Sealed
 from djed.build.manifest import read_manifest
@@ -50,8 +50,6 @@ class WheelBuilder:
     def render(self, assembly: Assembly) -> Job:
         """A job that fetches the source, checks its hash and builds it; the network is for this and for what its build requires."""
         _, sdist = _source(assembly)
-        environment = assembly.environment
-        variables = {**environment.variables, **uv_variables(environment, assembly.settings)}
         algorithm, text = max(sdist.hashes.items(), key=lambda item: len(item[1]))
         places = (At(place="uv"), At(place="python"), At(place="outputs"))
         fetched = (sdist.url or "", sdist.name, algorithm, text, str(assembly.limits.disk))
@@ -59,7 +57,7 @@ class WheelBuilder:
             kind="wheel",
             command=("/bin/sh", "wheel.sh", *places, *fetched),
             files=tuple(InputFile(path=name, text=script(name)) for name in ("wheel.sh", "fetch.py")),
-            variables=variables,
+            variables=build_variables(assembly.environment, assembly.settings),
             limits=assembly.limits,
             network=True,
             python=assembly.interpreter.path,

@@ -2,6 +2,7 @@
 # Usage: venv.sh UV PYTHON VENV PLATFORM [WHEEL...]
 # Makes a virtual environment of the wheels that pylock.toml names; each WHEEL is a built one, found there as wheels/<file>.
 set -eu
+unset UV_CONFIG_FILE
 uv=$1 python=$2 venv=$3 platform=$4
 shift 4
 "$uv" venv --quiet --relocatable --no-project --python "$python" "$venv"
