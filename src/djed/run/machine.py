@@ -45,7 +45,7 @@ def node(config: Config, target: str, sandboxes: tuple[str, ...]) -> Node:
 def remember(data: Path) -> dict[str, Any]:
     """The hardware record of this machine as it is now, kept in ``node.json`` for the shims.
 
-    Affinity and limits differ from process to process, so only the GPUs, which take a second, are those that were seen first since the boot.
+    Affinity and limits differ from process to process; only the GPUs, which take a second, are those first seen since the boot.
     """
     boot = _BOOT_ID.read_text(encoding="ascii").strip()
     file = data / "node.json"
