@@ -34,7 +34,7 @@ def indicator(stdout: Any) -> Mapping[str, Any]:
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
-            continue
+            continue  # a line that only looks like one
         if isinstance(found.get("@result"), Mapping):
             return dict(found)
     return {}

@@ -42,26 +42,23 @@ def report(
     failure: Failure | None,
 ) -> dict[str, Any]:
     """The result JSON. ``stdout`` and ``stderr`` are what was kept of the streams; it holds only what JSON can carry anywhere."""
-    shown = _stdout(stdout, cut=result.stdout.truncated)
+    said = None if result.stdout.truncated else _json(stdout)
+    shown = _text(stdout) if said is None else said[1]
     found = {
         **_amun(result, shown, _text(stderr)),
         "script_sha256": script_sha256,
         "runtime_environment": _runtime_environment(result.hardware, python_version),
         **_ours(result),
-        "stdout_shortened": isinstance(shown, str) and len(stdout) > TEXT,
+        "stdout_shortened": said is None and len(stdout) > TEXT,
         "stderr_shortened": len(stderr) > TEXT,
         "failure": None if failure is None else encode(failure),
     }
-    # Chatter may be longer than the report shows: look for the numbers in all of the text that a line can end.
-    whole = {
-        **found,
-        "stdout": shown
-        if not isinstance(shown, str)
-        else window(stdout, head=0, tail=_JSON).decode("utf-8", "replace"),
-    }
+    # After chatter the numbers may stand in a line that the report leaves out.
+    tail = window(stdout, head=0, tail=_JSON).decode("utf-8", "replace")
+    whole = {**found, "stdout": tail if said is None else said[0]}
     found["metrics"] = indicator.metrics(whole)
     found["parameters"] = _plain(dict(indicator.parameters(whole)), 0)
-    found["notes"] = list(indicator.notes(whole))
+    found["notes"] = [_plain(note, 0) for note in indicator.notes(whole)]
     return found
 
 
@@ -143,16 +140,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _stdout(data: bytes, *, cut: bool) -> Any:
-    """The JSON value that stdout is as a whole, ``{}`` where it is empty, else its text."""
+def _json(data: bytes) -> tuple[Any, Any] | None:
+    """The JSON value that stdout is as a whole: as the script wrote it and as it can be stored; ``{}`` for nothing, ``None`` for no JSON."""
     if not data.strip():
-        return {}
-    if not cut and len(data) <= _JSON:
-        try:
-            return _plain(json.loads(data, parse_int=_integer), 0)
-        except (ValueError, RecursionError):
-            pass
-    return _text(data)
+        return {}, {}
+    if len(data) > _JSON:
+        return None
+    try:
+        value = json.loads(data, parse_int=_integer)
+        return value, _plain(value, 0)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(data: bytes) -> str:

@@ -54,7 +54,7 @@ def test_what_tells_no_numbers_has_no_metrics(stdout: Any) -> None:
 def test_what_is_not_finite_is_left_out_and_said_so() -> None:
     found = {"stdout": '{"@result": {"good": 1, "bad": NaN, "worse": Infinity, "huge": 1' + "0" * 400 + "}}"}
     assert metrics(found) == {"good": 1.0}
-    assert notes(found) == ("bad, huge, worse: left out, not a finite number",)
+    assert notes(found) == ("bad, huge, worse: left out, not a usable number",)
 
 
 def test_too_many_metrics_are_cut_and_said_so() -> None:

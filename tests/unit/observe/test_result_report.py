@@ -119,6 +119,13 @@ def test_stdout_that_is_json_is_kept_as_json_and_all_else_as_text(stdout: bytes,
     json.dumps(found, allow_nan=False)
 
 
+def test_numbers_that_json_has_no_word_for_are_left_out_and_said_so() -> None:
+    found = _report(stdout=b'{"@parameters": {"n": NaN}, "@result": {"good": 1, "bad": NaN}}')
+    assert found["metrics"] == {"duration": 2.25, "good": 1.0}
+    assert found["parameters"] == {"n": None}
+    assert found["notes"] == ["bad: left out, not a usable number"]
+
+
 def test_json_that_is_nested_too_deep_stays_text() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     assert isinstance(_report(stdout=deep)["stdout"], str)
