@@ -1,14 +1,14 @@
-"""What the type of a field cannot say: the whole of it, as two tables."""
+"""What the type of a field cannot say: one table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from djed.config import Config
 from djed.intake.addresses import check_download, check_index
-from djed.intake.faults import Faults, Place, WrongValueError, quote
+from djed.intake.faults import WrongValueError, quote
 from djed.intake.shape import Check
 from djed.intake.specifications import (
     check_normalised,
@@ -35,13 +35,9 @@ from djed.intake.words import (
 )
 from djed.model.lock import LockedPackage
 from djed.model.quantity import parse_duration, parse_range, parse_size
-from djed.model.request import Request
 
-__all__ = ["HASHES", "Complaints", "cross_check", "field_checks"]
+__all__ = ["HASHES", "field_checks"]
 
-
-Complaints = Iterator[tuple[Place, WrongValueError]]
-"""What is wrong, each below the place of the check."""
 
 HASHES = {"sha256": 64, "sha384": 96, "sha512": 128}
 """Hexadecimal digits by algorithm: those of which no two files with the same digest are known."""
@@ -122,121 +118,6 @@ def field_checks(config: Config) -> Mapping[str, Check]:
         "LockedFile.size": between(0, 2**50),
         "LockedFile.uploaded": check_text,
     }
-
-
-def cross_check(request: Request, data: Mapping[str, Any], faults: Faults) -> None:
-    """What several fields must agree on. ``data`` is what was written, so that one fault does not look like two."""
-    environment: Place = ("environment",)
-    for place, complaints in (
-        (("run",), _script_or_command(data.get("run"))),
-        ((*environment, "native"), _native(request)),
-        ((*environment, "indexes"), _indexes(request)),
-        ((*environment, "files"), _files(request)),
-        ((*environment, "lock"), _lock(request)),
-    ):
-        if not faults.under(place) or place == ("run",):
-            for inner, error in complaints:
-                faults.add((*place, *inner), str(error), error.hint)
-
-
-def _script_or_command(run: Any) -> Complaints:
-    if not isinstance(run, Mapping):
-        return
-    script, command = run.get("script") is not None, bool(run.get("command"))
-    if script and command:
-        yield ("command",), WrongValueError("there is a script and a command", hint="Keep one of them.")
-    elif not script and not command:
-        yield (
-            (),
-            WrongValueError("there is neither a script nor a command", hint="Leave run out to build only."),
-        )
-    if command and run.get("arguments"):
-        yield (
-            ("arguments",),
-            WrongValueError("only a script takes arguments", hint="Append them to the command."),
-        )
-
-
-def _native(request: Request) -> Complaints:
-    if request.environment.native and request.environment.base == "host":
-        yield (
-            (),
-            WrongValueError(
-                "native packages cannot be added to the host, which other inspections share",
-                hint="Install them on the machine, or take packages that bring their own libraries.",
-            ),
-        )
-
-
-def _indexes(request: Request) -> Complaints:
-    names: set[str] = set()
-    owners: dict[str, str] = {}
-    default: str | None = None
-    for number, index in enumerate(request.environment.indexes):
-        if index.name in names:
-            yield (number, "name"), WrongValueError(f"the name {quote(index.name)} is there twice")
-        names.add(index.name)
-        if not index.packages and default is not None:
-            yield (
-                (number, "packages"),
-                WrongValueError(
-                    f"both {quote(default)} and {quote(index.name)} would replace the default index",
-                    hint="Indexes are never merged; say which packages come from this one.",
-                ),
-            )
-        default = default if index.packages else index.name
-        for package in map(normalise, index.packages):
-            if owners.setdefault(package, index.name) != index.name:
-                yield (
-                    (number, "packages"),
-                    WrongValueError(
-                        f"{quote(package)} comes from {quote(owners[package])} already; a package has one index"
-                    ),
-                )
-
-
-def _files(request: Request) -> Complaints:
-    seen: set[str] = set()
-    for number, file in enumerate(request.environment.files):
-        path = _clean(file.path)
-        if any(
-            path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/") for other in seen
-        ):
-            yield (number, "path"), WrongValueError(f"{quote(file.path)} is in the place of another file")
-        seen.add(path)
-    script = request.run.script if request.run else None
-    if script is not None and not isinstance(script, str) and _clean(script.path) in seen:
-        yield (), WrongValueError(f"the script has the path of a file, {quote(script.path)}")
-
-
-def _lock(request: Request) -> Complaints:
-    environment = request.environment
-    if environment.lock is None:
-        return
-    if environment.packages or environment.constraints:
-        yield (
-            (),
-            WrongValueError(
-                "there is a complete lock, and packages or constraints beside it",
-                hint="Keep the lock, or let Djed lock the packages.",
-            ),
-        )
-    names = [package.name for package in environment.lock.packages if package.marker is None]
-    known = {index.name for index in environment.indexes} | {None}
-    for package in environment.lock.packages:
-        if package.index not in known:
-            yield (
-                ("packages",),
-                WrongValueError(
-                    f"{quote(package.name)} is from {quote(package.index)}, which is no index here"
-                ),
-            )
-    for twice in sorted({name for name in names if names.count(name) > 1}):
-        yield ("packages",), WrongValueError(f"{quote(twice)} is locked twice")
-
-
-def _clean(path: str) -> str:
-    return "/".join(step for step in path.split("/") if step not in {"", "."})
 
 
 def _positive(read: Callable[[Any], float]) -> Check:

@@ -67,8 +67,13 @@ class Faults:
 
     def add(self, place: Place, message: str, hint: str | None = None) -> None:
         """Take note of one fault."""
-        if (place, message, hint) not in self.found and len(self.found) < _MOST:
+        if (place, message, hint) not in self.found and not self.full:
             self.found.append((place, message, hint))
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many that further ones are not told."""
+        return len(self.found) >= _MOST
 
     def at(self, place: Place, file: str) -> Complain:
         """A way to complain about ``file``, which the request names at ``place``."""
@@ -96,7 +101,7 @@ class Faults:
         first, others = faults[0], len(faults) - 1
         where = f"{self._name}:{first.line}" if first.line else self._name
         path = f"{first.path}: " if first.path else ""
-        more = f" (and {others} more)" if others else ""
+        more = f" (and {'at least ' if self.full else ''}{others} more)" if others else ""
         raise RequestError(f"{where}: {path}{first.message}{more}.", faults=tuple(faults), hint=first.hint)
 
 

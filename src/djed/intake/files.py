@@ -31,15 +31,13 @@ class Folder:
         self._budget = budget
         self._left = budget
 
-    def read(self, source: str) -> Content:
+    def read(self, source: str, *, limit: int | None = None) -> Content:
         """The regular file ``source``, relative to the folder. Raises ``WrongValueError``."""
+        rule = f"the files of a request may have {format_size(self._budget)} together"
+        if limit is not None and limit < self._left:
+            rule = f"it may have {format_size(limit)}"
         with self._open(source) as descriptor:
-            content = _read(
-                descriptor,
-                quote(source),
-                self._left,
-                f"the files of a request may have {format_size(self._budget)} together",
-            )
+            content = _read(descriptor, quote(source), min(self._left, limit or self._left), rule)
         self._left -= len(content.data)
         return content
 

@@ -20,8 +20,9 @@ from djed.intake.specifications import normalise, requirement
 __all__ = ["parse"]
 
 _NESTED = 16
+_LINES = 10_000
 _COMMENT = re.compile(r"(?:^|\s)#.*")
-_OPTION = re.compile(r"(--[a-z-]+|-[a-z])(?:\s*=\s*|\s*)(.*)")
+_OPTION = re.compile(r"(--[a-z-]+|-[a-z]) ?=? ?(.*)")
 _REFUSED = {
     "--extra-index-url": "Indexes are never merged: name the index under indexes, with the packages that come from it.",
     "--find-links": "Put the packages on an index, or write name @ https://… for a public archive.",
@@ -55,6 +56,7 @@ class _Found:
     constraints: list[_Line] = field(default_factory=list)
     index: str | None = None
     hashed: bool = False
+    lines: int = 0
     seen: set[tuple[str, bool]] = field(default_factory=set)
 
 
@@ -81,6 +83,10 @@ def parse(source: Source) -> Fragment:
 
 def _read(source: Source, found: _Found, *, constraint: bool, depth: int) -> None:
     for number, line in _logical_lines(source.text):
+        found.lines += 1
+        if found.lines > _LINES:
+            source.complain(f"there are more than {_LINES} lines", line=number)
+            return
         try:
             if line.startswith("-"):
                 _option(line, source, found, constraint=constraint, depth=depth)
@@ -93,23 +99,22 @@ def _read(source: Source, found: _Found, *, constraint: bool, depth: int) -> Non
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines without comments, continuations joined, each with the number of its first."""
-    pending, start = "", 0
+    """Lines without comments, continuations joined, each run of blanks one blank; with the number of the first line."""
+    pending: list[str] = []
     for number, line in enumerate([*text.splitlines(), ""], 1):
-        start = start or number
-        if line.endswith("\\") and not line.lstrip().startswith("#"):
-            pending += line[:-1] + " "
-            continue
-        whole = _COMMENT.sub("", pending + line).strip()
-        if whole:
-            yield start, whole
-        pending, start = "", 0
+        continued = line.endswith("\\") and not line.lstrip().startswith("#")
+        pending.append(line[:-1] if continued else line)
+        if not continued:
+            whole = " ".join(_COMMENT.sub("", " ".join(pending)).split())
+            if whole:
+                yield number - len(pending) + 1, whole
+            pending = []
 
 
 def _option(line: str, source: Source, found: _Found, *, constraint: bool, depth: int) -> None:
     match = _OPTION.fullmatch(line)
     name = _LONG.get(match[1], match[1]) if match else line
-    value = match[2].strip() if match else ""
+    value = match[2] if match else ""
     if name in {"--requirement", "--constraint"} and value:
         _include(value, source, found, constraint=constraint or name == "--constraint", depth=depth)
     elif name == "--index-url" and value:
@@ -135,14 +140,14 @@ def _include(value: str, source: Source, found: _Found, *, constraint: bool, dep
 
 
 def _requirement(line: str, number: int, source: Source) -> _Line:
-    text, *options = re.split(r"\s+(?=-)", line)
-    if any(not re.fullmatch(r"--hash[=\s]\s*\S+", option) for option in options):
+    text, *options = line.split(" -")
+    hashes = tuple(option.removeprefix("-hash")[1:].strip() for option in options)
+    if any(not option.startswith(("-hash=", "-hash ")) for option in options) or not all(hashes):
         raise WrongValueError(
             f"{quote(line)} has an option that is not possible here",
             hint="Only --hash can follow a requirement.",
         )
     source.check(text)
-    hashes = tuple(re.sub(r"--hash[=\s]\s*", "", option) for option in options)
     return _Line(text=text, hashes=hashes, number=number, complain=source.complain)
 
 

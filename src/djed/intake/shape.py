@@ -23,6 +23,9 @@ Check = Callable[[Any], object]
 WRONG: Any = object()
 """What reading gives for a value with a fault."""
 
+# Far more than any stack has, and few enough for every check to be done in a second or two.
+_MOST = 10_000
+
 _KINDS: dict[Any, str] = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false",
     tuple: "a list", Mapping: "a mapping",
@@ -48,6 +51,8 @@ class Reader:
         known, required = _known(kind)
         found = {}
         for key, item in data.items():
+            if self._faults.full:
+                break
             if key not in known:
                 self._faults.add((*place, key), f"there is no key {quote(key)} here", _nearest(key, known))
             elif (
@@ -66,6 +71,9 @@ class Reader:
             return WRONG
         if chosen is types.NoneType:
             return None
+        if isinstance(data, list | Mapping) and len(data) > _MOST:
+            self._faults.add(place, f"has {len(data)} entries, but no more than {_MOST} are possible")
+            return WRONG
         value = self._read(chosen, data, place, label)
         if value is WRONG or self._faults.under(place):
             return value

@@ -6,11 +6,12 @@ import posixpath
 from dataclasses import replace
 
 from djed.config import Config
-from djed.intake.checks import cross_check, field_checks
+from djed.intake.agreement import check_agreement
+from djed.intake.checks import field_checks
 from djed.intake.document import Document
 from djed.intake.faults import Faults, Place, WrongValueError
 from djed.intake.files import Content, Folder
-from djed.intake.formats import fold
+from djed.intake.formats import Requirements
 from djed.intake.shape import WRONG, Reader
 from djed.intake.submission import Submission
 from djed.intake.words import check_path
@@ -28,10 +29,11 @@ def validate(document: Document, *, config: Config, folder: Folder | None) -> Su
     if request is WRONG:  # not a mapping
         faults.raise_all()
     files = _Files(folder, config, faults)
-    environment = fold(request.environment, folder, checks, faults)
+    requirements = Requirements(folder=folder, checks=checks, faults=faults, limit=config.limits_request)
+    environment = requirements.fold(request.environment)
     environment = replace(environment, files=files.beside(environment.files))
     request = replace(request, environment=environment, run=request.run and files.script(request.run))
-    cross_check(request, document.data, faults)
+    check_agreement(request, document.data, faults)
     faults.raise_all()
     return Submission(request=request, contents=files.contents)
 

@@ -157,6 +157,11 @@ def test_the_hint_says_what_to_write(faults: Find, data: dict[str, Any], hint: s
     assert [fault.hint for fault in faults(data)] == [hint]
 
 
+def test_an_endless_list_is_refused_whole(faults: Find) -> None:
+    (fault,) = faults({"environment": {"packages": [1] * 10_001}})
+    assert fault.message == "has 10001 entries, but no more than 10000 are possible"
+
+
 def test_no_more_than_a_hundred_faults_are_told(faults: Find) -> None:
     assert len(faults({str(number): 1 for number in range(5000)})) == 100
 

@@ -27,7 +27,7 @@ def test_comments_continuations_markers_and_extras_are_read(fold: Fold) -> None:
     )
     environment = fold("requirements.txt", {"requirements.txt": text}).request.environment
     assert environment.packages == (
-        "numpy>=2.1,    <3", "a[b,c]==1 ; python_version > '3'", "d @ https://index.example/d.whl#sha256=ab",
+        "numpy>=2.1, <3", "a[b,c]==1 ; python_version > '3'", "d @ https://index.example/d.whl#sha256=ab",
     )  # fmt: skip
     assert environment.requirements is None
     assert environment.lock is None
@@ -108,6 +108,11 @@ def test_every_bad_line_is_told(fold_faults: Messages) -> None:
 def test_files_nested_too_deep_are_refused(fold_faults: Messages) -> None:
     files = {"requirements.txt": "-r 1.txt\n"} | {f"{n}.txt": f"-r {n + 1}.txt\n" for n in range(1, 30)}
     assert fold_faults("requirements.txt", files) == ["16.txt:1: files include files more than 16 deep"]
+
+
+def test_a_file_of_endless_lines_is_refused(fold_faults: Messages) -> None:
+    found = fold_faults("requirements.txt", {"requirements.txt": "a\n" * 10_001})
+    assert found == ["requirements.txt:10001: there are more than 10000 lines"]
 
 
 def test_a_lock_and_packages_exclude_each_other(fold_faults: Messages) -> None:
