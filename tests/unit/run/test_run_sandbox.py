@@ -1,0 +1,128 @@
+"""Bubblewrap's arguments, and the choice of a level."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from djed.errors import RefusedError, ToolError
+from djed.model.request import SandboxLevel
+from djed.run.sandbox import Bind, Inside, Sandbox, bubblewrap, choose, probe
+from djed.toolbox import process
+
+
+def _argv(**given: object) -> list[str]:
+    return bubblewrap("bwrap", Inside(**{"binds": (), **given}), Path("/own"))  # type: ignore[arg-type]
+
+
+def _pairs(argv: list[str]) -> set[tuple[str, ...]]:
+    return {tuple(argv[index : index + 3]) for index in range(len(argv) - 2)}
+
+
+def test_everything_is_unshared_and_dropped() -> None:
+    argv = _argv()
+    assert {"--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv"} <= set(
+        argv
+    )
+    assert ("--cap-drop", "ALL") in {pair[:2] for pair in _pairs(argv)}
+    assert "--share-net" not in argv
+
+
+def test_only_its_binds_are_writable() -> None:
+    binds = (Bind(source="/a", target="/b", writable=True), Bind(source="/c", target="/d"))
+    argv = _argv(binds=binds)
+    assert [argv[index + 1 : index + 3] for index, word in enumerate(argv) if word == "--bind"] == [
+        ["/a", "/b"]
+    ]
+    assert ("--ro-bind", "/c", "/d") in _pairs(argv)
+    assert argv.index("/b") < argv.index("--remount-ro"), (
+        "places for binds are made before the root is closed"
+    )
+
+
+def test_the_network_brings_its_files_and_nothing_else_does() -> None:
+    assert "--share-net" in _argv(network=True)
+    assert "/etc/nsswitch.conf" not in _argv()
+    assert ("--ro-bind", "/own/hosts", "/etc/hosts") in _pairs(_argv())
+
+
+@pytest.mark.parametrize("secret", ["/etc/shadow", "/etc/ssl", "/etc", "/root", "/home", "/var", "/"])
+def test_nothing_with_secrets_is_bound(secret: str) -> None:
+    argv = _argv(network=True)
+    bound = {
+        argv[index + 1]
+        for index, word in enumerate(argv)
+        if word in {"--ro-bind", "--bind", "--dev-bind", "--ro-bind-try"}
+    }
+    assert secret not in bound
+
+
+def test_variables_reach_the_command_alone() -> None:
+    argv = _argv(variables={"LD_PRELOAD": "/x.so"})
+    assert ("--setenv", "LD_PRELOAD", "/x.so") in _pairs(argv)
+
+
+PRESENT = (
+    Sandbox(level="none"),
+    Sandbox(level="process"),
+    Sandbox(level="bwrap", tool="bubblewrap 1", path="/b"),
+)
+
+
+def test_the_strongest_present_level_is_used() -> None:
+    assert choose(PRESENT, (None, "none")).level == "bwrap"
+
+
+@pytest.mark.parametrize(
+    ("present", "floor"), [(2, "bwrap"), (3, "container"), (3, "gvisor"), (1, "process")]
+)
+def test_a_floor_above_what_is_present_refuses(present: int, floor: SandboxLevel) -> None:
+    with pytest.raises(RefusedError, match=floor):
+        choose(PRESENT[:present], (None, floor))
+
+
+class Tool:
+    """A bwrap that answers, or does not."""
+
+    def __init__(self, *, works: bool) -> None:
+        self.works = works
+        self.calls = 0
+
+    def __call__(self, argv: list[str], **_: object) -> process.Completed:
+        self.calls += 1
+        if not self.works:
+            raise ToolError("no")
+        return process.Completed(argv=tuple(argv), code=0, stdout=b"bubblewrap 0.8.0\n", stderr=b"")
+
+
+@pytest.fixture(params=[True, False])
+def tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
+    tool = Tool(works=request.param)
+    monkeypatch.setattr(process, "run", tool)
+    (data / "bwrap").write_text("")
+    monkeypatch.setattr("shutil.which", lambda _: str(data / "bwrap"))
+    return tool
+
+
+def test_a_sandbox_counts_only_when_it_works(tool: Tool, data: Path) -> None:
+    levels = [item.level for item in probe(data)]
+    assert levels == (["none", "process", "bwrap"] if tool.works else ["none", "process"])
+
+
+def test_the_answer_is_kept_until_the_tool_or_the_boot_changes(tool: Tool, data: Path) -> None:
+    first = probe(data)
+    calls = tool.calls
+    assert probe(data) == first
+    assert tool.calls == calls
+    os.utime(data / "bwrap", (1, 1))
+    probe(data)
+    assert tool.calls > calls
+    kept = json.loads((data / "sandbox.json").read_text())
+    kept["key"][0] = "another boot"
+    (data / "sandbox.json").write_text(json.dumps(kept))
+    calls = tool.calls
+    probe(data)
+    assert tool.calls > calls
