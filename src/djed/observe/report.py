@@ -141,7 +141,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _json(data: bytes) -> tuple[Any, Any] | None:
-    """The JSON value that stdout is as a whole: as the script wrote it and as it can be stored; ``{}`` for nothing, ``None`` for no JSON."""
+    """The JSON value that stdout is as a whole: as the script wrote it and as it can be stored; ``None`` for no JSON."""
     if not data.strip():
         return {}, {}
     if len(data) > _JSON:

@@ -90,7 +90,7 @@ def test_any_output_gives_a_report_that_json_can_carry(stdout: bytes, stderr: by
     ],
 )
 def test_a_huge_log_of_one_piece_is_answered(piece: bytes) -> None:
-    body = (piece * (7000 // len(piece)) + b"\n") * 80
+    body = (piece * (7000 // len(piece)) + b"\n") * 30
     log = b"error: No solution found when resolving dependencies\n" + body
     _sound(classify(stage="lock", result=Result(exit_code=1), stdout=b"", stderr=log, context={}))
 
