@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from djed.cli.render.text import Line, Styled, dim, log_lines, neutralise, plain
 from djed.cli.render.words import count
@@ -89,7 +89,7 @@ class LiveView:
         self._console = console
         self._progress = progress
         self._tails = _Tails(read)
-        self._terminal = rich.console.Console(stderr=True, no_color=not console.colored, highlight=False)
+        self._terminal = rich.console.Console(stderr=True, color_system=_colors(console), highlight=False)
         self._live = rich.live.Live(
             console=self._terminal, auto_refresh=False, transient=True, vertical_overflow="crop"
         )
@@ -158,6 +158,10 @@ class _Tails:
             self._seen[job, stream] = (offset + len(new), (tail + new)[-_KEPT:])
         tail = self._seen[job, self._last.get(job, "stdout")][1]
         return log_lines(tail.decode(errors="replace"), last=_TAIL)
+
+
+def _colors(console: Console) -> Literal["standard"] | None:
+    return "standard" if console.colored else None
 
 
 _RICH = {"bold": "bold", "dim": "dim", "good": "green", "bad": "bold red", "warn": "yellow"}

@@ -116,20 +116,20 @@ def event(kind: str, **data: Any) -> Event:
     return Event(seq=0, inspection=SUCCEEDED.id, kind=kind, data=data, at=SUCCEEDED.created_at + 1)
 
 
-def told(role: str, state: str, **data: Any) -> Event:
+def job_event(role: str, state: str, **data: Any) -> Event:
     """Something that happened to one of its jobs."""
     return event("job", job=f"job-{role}", role=role, state=state, **data)
 
 
 HISTORY = (
     event("job", role="lock", state="waiting"),
-    told("lock", "started"),
-    told("lock", "succeeded", seconds=0.31, detail="12 packages"),
-    told("build", "cached", detail="24.1 MiB"),
-    told("run:0", "started"),
-    told("run:0", "succeeded", seconds=0.75),
-    told("run:1", "started"),
-    told("run:1", "succeeded", seconds=0.77),
+    job_event("lock", "started"),
+    job_event("lock", "succeeded", seconds=0.31, detail="12 packages"),
+    job_event("build", "cached", detail="24.1 MiB"),
+    job_event("run:0", "started"),
+    job_event("run:0", "succeeded", seconds=0.75),
+    job_event("run:1", "started"),
+    job_event("run:1", "succeeded", seconds=0.77),
     event("done", state="done", outcome="succeeded", seconds=2.0),
 )
 
@@ -299,3 +299,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stdout is a terminal of 80 columns."""
     monkeypatch.setattr("djed.cli.console.is_terminal", lambda stream: stream is sys.stdout)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+
+
+@pytest.fixture
+def told() -> Callable[..., Event]:
+    """Makes an event of a job."""
+    return job_event
