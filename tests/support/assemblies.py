@@ -82,9 +82,9 @@ SOURCE = "native"
 """The package of :data:`ASSEMBLY` that is built."""
 
 
-def install(venv: Path, *packages: tuple[str, str], metadata: str = "") -> Path:
+def install(venv: Path, *packages: tuple[str, str], metadata: str = "", python: str = "3.11") -> Path:
     """A folder that looks like a virtual environment with these packages installed; returns its site-packages."""
-    site_packages = venv / "lib/python3.11/site-packages"
+    site_packages = venv / f"lib/python{python}/site-packages"
     site_packages.mkdir(parents=True)
     (venv / "lib64").symlink_to("lib")
     (venv / "pyvenv.cfg").write_text("home = /opt/python/3.11/bin\n")

@@ -20,12 +20,16 @@ _UNKNOWN = {"", "unknown", "none"}
 
 
 def read_contents(site_packages: Path) -> tuple[Content, ...]:
-    """Name, version, licence and requirements of each distribution, sorted by name. Raises ``ToolError`` for metadata without a name."""
-    found = [
-        read_metadata(_read(site_packages, entry.name))
-        for entry in os.scandir(site_packages)
-        if entry.name.endswith(".dist-info")
-    ]
+    """Name, version, licence and requirements of each distribution, sorted by name.
+
+    Raises ``ToolError`` where there is no such folder, and for metadata without a name.
+    """
+    try:
+        with os.scandir(site_packages) as entries:
+            folders = [entry.name for entry in entries if entry.name.endswith(".dist-info")]
+    except OSError as wrong:
+        raise ToolError(f"The environment has no {site_packages.name}: {wrong.strerror}.") from wrong
+    found = [read_metadata(_read(site_packages, folder)) for folder in folders]
     return tuple(sorted(found, key=lambda content: content.name))
 
 
