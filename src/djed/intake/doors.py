@@ -48,7 +48,7 @@ def read_script(path: Path, *, config: Config, arguments: Sequence[str] = ()) ->
             "this is neither a request nor a script",
             hint=f"A request ends in {', '.join(ENDINGS)}; a script in .py or .sh, or it begins with #! and its interpreter.",
         )
-    document = inline.document(path.name, content.data, arguments)
+    document = inline.document(path.name, content.data, arguments=arguments, limit=config.limits_request)
     return validate(document, config=config, folder=_folder(path, config))
 
 

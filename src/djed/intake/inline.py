@@ -10,14 +10,15 @@ from djed.intake import tomlfile, uvtable
 from djed.intake.document import Document, decode, tidy
 from djed.intake.faults import Faults, Place, UnreadableError, stop
 from djed.intake.source import take, texts
+from djed.model.quantity import format_size
 
 __all__ = ["document"]
 
 _OPEN = re.compile(r"# /// ([A-Za-z0-9-]+)")
 
 
-def document(name: str, content: bytes, arguments: Sequence[str]) -> Document:
-    """The request that the script ``name`` makes by itself. Raises ``RequestError``."""
+def document(name: str, content: bytes, *, arguments: Sequence[str], limit: int) -> Document:
+    """The request that the script ``name`` makes by itself; its metadata has at most ``limit`` bytes. Raises ``RequestError``."""
     data: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name.rpartition(".")[0] or name)[:100],
         "run": {"script": name, **({"arguments": list(arguments)} if arguments else {})},
@@ -25,6 +26,8 @@ def document(name: str, content: bytes, arguments: Sequence[str]) -> Document:
     start, text = _block(name, content)
     if not text:
         return Document(name=name, data=data)
+    if len(text) > limit:
+        raise stop(name, f"the metadata is too large: it may have {format_size(limit)}", line=start)
     faults = Faults(name)
     try:
         table, lines = tomlfile.parse(text)

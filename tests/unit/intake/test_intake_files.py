@@ -13,6 +13,7 @@ from djed.errors import RequestError
 from djed.intake import read_file, read_mapping
 from djed.intake.faults import WrongValueError
 from djed.intake.files import Folder
+from djed.model.codec import encode
 from djed.model.request import File
 from djed.toolbox.digest import digest_bytes
 
@@ -41,6 +42,18 @@ def test_files_are_taken_in_by_digest(config: Config, tmp_path: Path) -> None:
         second.digest: 2,
         digest_bytes(b"#!/bin/sh\n"): 10,
     }
+
+
+def test_a_submission_reads_back_as_itself(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x")
+    (tmp_path / "requirements.txt").write_text(f"a[b]==1; os_name > 'a' --hash=sha256:{'0' * 64}\n")
+    data = {
+        "environment": {"requirements": "requirements.txt", "variables": {"A": "b"}},
+        "build": {"resources": {"cpu": 1.5}},
+        "run": {"script": "a.py", "hardware": {"any_of": [{"cores": "4+"}]}},
+    }
+    request = read_mapping(data, config=config, folder=tmp_path).request
+    assert read_mapping(encode(request), config=config).request == request
 
 
 def test_a_submission_can_be_submitted_again_without_its_contents(config: Config) -> None:

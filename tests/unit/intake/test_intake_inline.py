@@ -75,6 +75,11 @@ def test_a_script_of_another_language_is_taken_as_it_is(config: Config, tmp_path
     assert run.script.executable
 
 
+def test_endless_metadata_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"s\.py:1: the metadata is too large: it may have 9 B"):
+        inline.document("s.py", b"# /// script\n# a = 123456789\n# ///\n", arguments=(), limit=9)
+
+
 def test_what_is_no_script_is_refused(read_text: Read) -> None:
     with pytest.raises(RequestError, match="neither a request nor a script"):
         read_text("notes.txt", "hello\n")
@@ -126,6 +131,6 @@ def test_what_is_no_block_is_a_comment(read_text: Read, text: str) -> None:
 def test_any_script_makes_a_document_or_is_refused(lines: list[str]) -> None:
     content = "\n".join(lines).encode(errors="replace")
     with suppress(RequestError):
-        document = inline.document("s.py", content, ())
+        document = inline.document("s.py", content, arguments=(), limit=999)
         assert document.data["run"]["script"] == "s.py"
         assert all(1 <= line <= len(lines) * 7 + 1 for line in document.lines().values())
