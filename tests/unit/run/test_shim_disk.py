@@ -34,6 +34,11 @@ def test_a_link_in_place_of_the_folder_weighs_nothing(folder: Path) -> None:
     assert list(disk.walk([str(folder / "link"), str(folder / "missing")])) == []
 
 
+def test_too_deep_a_tree_weighs_more_than_any_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "DEEPEST", 1)
+    assert sum(disk.walk([str(folder)])) == float("inf")
+
+
 def test_notices_when_the_limit_is_passed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = iter([1000 * KIB, 1000 * KIB, 900 * KIB])
     monkeypatch.setattr(disk, "_free", lambda _: next(free))
