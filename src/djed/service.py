@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from djed.config import Config
-from djed.errors import ConflictError
+from djed.errors import ConflictError, RequestError
 from djed.model.codec import encode
 from djed.model.inspection import Event, Inspection, JobRecord
-from djed.model.request import File, Request, SandboxLevel
+from djed.model.request import Build, File, Request, Run, SandboxLevel
 from djed.model.summary import Collected, StoredObservation, Summary
 from djed.store import events, facts, inspections, jobs
 from djed.store.store import Store
@@ -77,10 +77,12 @@ class Engine:
 
         ``fresh``: do all anew, whatever the requests say of reuse. Raises ``RequestError``, ``StoreError``.
         """
+        requests = [replace(item.request, reuse="nothing") if fresh else item.request for item in submissions]
+        for request in requests:
+            _check_hardware(request)
         for submission in submissions:
             for content in submission.contents.values():
                 self.store.blobs.put(content)
-        requests = [replace(item.request, reuse="nothing") if fresh else item.request for item in submissions]
         for request in requests:
             self._check_files(request)
         return self._add(requests)
@@ -276,6 +278,27 @@ class Engine:
             created_at=now,
             updated_at=now,
             reused=known.reused or known.id,
+        )
+
+
+def _check_hardware(request: Request) -> None:
+    """Intake knows the shape of a requirement; which words mean something is known here. Raises ``RequestError``."""
+    from djed.plan.check import check_requirement, check_resources
+
+    sections: list[tuple[str, Build | Run]] = [("build", request.build)]
+    if request.run is not None:
+        sections.append(("run", request.run))
+    faults = [
+        fault
+        for name, section in sections
+        for fault in (
+            *check_requirement(section.hardware, f"{name}.hardware"),
+            *check_resources(section.resources, f"{name}.resources"),
+        )
+    ]
+    if faults:
+        raise RequestError(
+            f"{faults[0].path}: {faults[0].message}.", faults=tuple(faults), hint=faults[0].hint
         )
 
 
