@@ -45,7 +45,7 @@ def refuse(tmp_path: Path) -> Iterator[Refuse]:
         ("", "inspection.yaml: the file is empty."),
         ("\n  \n", "inspection.yaml: the file is empty."),
         ("just text\n", "a request is a mapping of keys"),
-        (BOMB, "inspection.yaml:2: aliases (*a) are not allowed"),
+        (BOMB, 'inspection.yaml:2: aliases ("*a") are not allowed'),
         (b"name: \xff\xfe\n", "inspection.yaml:1: the file is not UTF-8 text."),
         (b"name: a\0b\n", "inspection.yaml:1: the file holds a NUL character."),
         ('name: "a\\0b"\n', 'name: "a\\u0000b" is not a name.'),

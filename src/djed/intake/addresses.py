@@ -18,6 +18,8 @@ __all__ = ["check_download", "check_index", "is_public_default"]
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
 _LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
 # inet_aton reads 127.1, 0x7f000001 and 2130706433 as addresses too, and so do most clients; no public name ends in a number.
+_TUNNELS = ("2002::/16", "64:ff9b::/96")
+"""IPv6 ways to IPv4 addresses, private ones too: 6to4 (RFC 3056) and NAT64 (RFC 6052)."""
 _NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
 
 
@@ -89,4 +91,8 @@ def _is_private(host: str) -> bool:
     except ValueError:
         # An address in a spelling that only some clients understand has no honest use.
         return True
-    return not address.is_global or address.is_multicast
+    return (
+        not address.is_global
+        or address.is_multicast
+        or any(address in network for network in map(ipaddress.ip_network, _TUNNELS))
+    )

@@ -38,6 +38,8 @@ def parse(name: str, content: bytes) -> Document:
             raise stop(name, "the file says nothing", hint="`djed schema` shows what a request can say.")
         if not isinstance(data, dict):
             raise stop(name, f"a request is a mapping of keys, not {quote(data)}")
+        # What editors write into a JSON file to find its schema says nothing about the request.
+        data.pop("$schema", None)
         return Document(name=name, data=tidy(data), lines=lines)
     except RecursionError as error:
         raise stop(name, f"the file is nested deeper than {DEPTH} levels") from error

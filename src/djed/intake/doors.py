@@ -8,7 +8,7 @@ from typing import Any
 
 from djed.config import Config
 from djed.intake.document import ENDINGS, Document, parse, tidy
-from djed.intake.faults import UnreadableError, WrongValueError, quote, stop
+from djed.intake.faults import UnreadableError, WrongValueError, stop
 from djed.intake.files import Content, Folder, read_regular
 from djed.intake.submission import Submission
 from djed.intake.validate import validate
@@ -60,5 +60,4 @@ def _read(path: Path, limit: int) -> Content:
     try:
         return read_regular(path, limit=limit)
     except WrongValueError as error:
-        name = path.name if path.name.isprintable() else quote(path.name)
-        raise stop(name or str(path), str(error), hint=error.hint) from error
+        raise stop(path.name, str(error), hint=error.hint) from error

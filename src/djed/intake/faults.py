@@ -60,15 +60,16 @@ class Faults:
     """The faults of one request; ``lines`` is asked for the line of each place only once something is wrong."""
 
     def __init__(self, name: str, lines: Callable[[], Mapping[Place, int]] = dict) -> None:
-        self._name = name
+        self._name = _shown(name)
         self._lines = lines
         self.found: list[tuple[Place, str, str | None]] = []
         """Place, message and hint of each."""
 
     def add(self, place: Place, message: str, hint: str | None = None) -> None:
         """Take note of one fault."""
-        if (place, message, hint) not in self.found and not self.full:
-            self.found.append((place, message, hint))
+        fault = (place, _sentence(message), hint and _sentence(hint))
+        if fault not in self.found and not self.full:
+            self.found.append(fault)
 
     @property
     def full(self) -> bool:
@@ -79,7 +80,7 @@ class Faults:
         """A way to complain about ``file``, which the request names at ``place``."""
 
         def complain(message: str, *, line: int | None = None, hint: str | None = None) -> None:
-            where = file if line is None else f"{file}:{line}"
+            where = _shown(file) if line is None else f"{_shown(file)}:{line}"
             self.add(place, f"{where}: {message}", hint)
 
         return complain
@@ -107,7 +108,8 @@ class Faults:
 
 def stop(name: str, message: str, *, line: int | None = None, hint: str | None = None) -> RequestError:
     """The error of a file that cannot be read at all."""
-    where = name if line is None else f"{name}:{line}"
+    where = _shown(name) if line is None else f"{_shown(name)}:{line}"
+    message = _sentence(message)
     fault = Fault(path="", message=message, line=line, hint=hint)
     return RequestError(f"{where}: {message}.", faults=(fault,), hint=hint)
 
@@ -126,12 +128,25 @@ def render(place: Place) -> str:
 
 
 def quote(value: Any) -> str:
-    """A value as it would be written in a request: on one line, without control characters, shortened."""
+    """A value as it would be written in a request: on one line, without invisible characters, shortened."""
     try:
-        text = json.dumps(value)
+        text = json.dumps(value, ensure_ascii=False)
+        # Invisible characters and those that change the direction of writing would make one value look like another.
+        text = text if text.isprintable() else json.dumps(value).replace("\x7f", "\\u007f")
     except (TypeError, ValueError):
-        text = repr(value)
+        text = ascii(value)
     return text if len(text) <= 80 else text[:76] + " …" + text[-1]
+
+
+def _shown(name: str) -> str:
+    """The name of a file as it is safe to show."""
+    return name if name.isprintable() and name else quote(name)
+
+
+def _sentence(text: str) -> str:
+    """One line of bounded length, whatever a foreign parser quoted."""
+    line = " ".join(text.split())
+    return line if len(line) <= 500 else line[:498] + " …"
 
 
 def _line(place: Place, lines: Mapping[Place, int]) -> int | None:

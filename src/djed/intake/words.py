@@ -32,6 +32,7 @@ _MICROARCHITECTURE = re.compile(rf"{_ARCHSPEC}(?:\+|\.\.{_ARCHSPEC})?")
 _COMPARISON = r"(?:==|!=|>=|<=|>|<)[ ]*[0-9][A-Za-z0-9._-]{0,40}"
 _OS = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,40}}[ ]*(?:{_COMPARISON}(?:[ ]*,[ ]*{_COMPARISON}){{0,5}})?")
 _KERNEL = re.compile(rf"{_COMPARISON}(?:[ ]*,[ ]*{_COMPARISON}){{0,5}}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}|$)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -151,12 +152,8 @@ def check_date(text: str) -> None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    # fromisoformat takes more of ISO 8601 than RFC 3339 has (weeks, no separators).
-    if (
-        moment is None
-        or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}|$)", text)
-        or ("T" in text.upper() and not moment.tzinfo)
-    ):
+    # fromisoformat takes more of ISO 8601 than RFC 3339 has: weeks, no separators, no offset.
+    if moment is None or not _DATE.match(text) or (len(text) > 10 and moment.tzinfo is None):
         raise WrongValueError(
             f"{quote(text)} is not a date", hint="Write for example 2026-11-01 or 2026-11-01T12:00:00Z."
         )

@@ -50,7 +50,7 @@ class _Builder:
         match type(event).__name__:
             case "AliasEvent":
                 raise UnreadableError(
-                    f"aliases (*{event.anchor}) are not allowed; write the value out", line=line
+                    f"aliases ({quote('*' + event.anchor)}) are not allowed; write the value out", line=line
                 )
             case "ScalarEvent":
                 self._scalar(event, line)
@@ -68,7 +68,7 @@ class _Builder:
     def _scalar(self, event: Any, line: int) -> None:
         parent = self.stack[-1] if self.stack else None
         if event.tag not in _TEXT_TAGS:
-            raise UnreadableError(f"tags ({event.tag}) are not allowed", line=line)
+            raise UnreadableError(f"tags ({quote(event.tag)}) are not allowed", line=line)
         if parent is not None and isinstance(parent.value, dict) and parent.key is None:
             if event.value in parent.value:
                 raise UnreadableError(f"the key {quote(event.value)} is there twice", line=line)
@@ -80,7 +80,7 @@ class _Builder:
 
     def _open(self, event: Any, value: dict[str, Any] | list[Any], line: int) -> None:
         if event.tag not in {None, "!"}:
-            raise UnreadableError(f"tags ({event.tag}) are not allowed", line=line)
+            raise UnreadableError(f"tags ({quote(event.tag)}) are not allowed", line=line)
         if len(self.stack) >= DEPTH:
             raise UnreadableError(f"the file is nested deeper than {DEPTH} levels", line=line)
         self.stack.append(_Open(value, self._put(value, line)))

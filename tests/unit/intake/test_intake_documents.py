@@ -15,6 +15,7 @@ from djed.config import Config
 from djed.errors import RequestError
 from djed.intake import Submission, read_mapping
 from djed.intake.document import parse
+from djed.intake.faults import quote
 
 TREE = {"name": "a", "environment": {"packages": ["b", "c"]}, "run": {"command": ["true"], "repeat": 2}}
 TEXTS = {
@@ -67,6 +68,11 @@ def test_yaml_numbers_and_words_are_read() -> None:
     }  # fmt: skip
 
 
+def test_the_schema_that_an_editor_notes_is_no_fault(read_text: Callable[[str, str], Submission]) -> None:
+    text = '{"$schema": "inspection.schema.json", "name": "a"}'
+    assert read_text("a.json", text).request.name == "a"
+
+
 def test_toml_dates_become_text() -> None:
     assert parse("a.toml", b"a = 2026-11-01\nb = 2026-11-01T10:00:00Z\n").data == {
         "a": "2026-11-01",
@@ -77,7 +83,7 @@ def test_toml_dates_become_text() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.yaml", "a: &x [1]\nb: *x\n", "a.yaml:2: aliases"),
+        ("a.yaml", "a: &x [1]\nb: *x\n", 'a.yaml:2: aliases ("*x")'),
         ("a.yaml", "a: !!python/object/apply:os.system [ls]\n", "a.yaml:1: tags"),
         ("a.yaml", "a: !!binary aGk=\n", "a.yaml:1: tags"),
         ("a.yaml", "a: 1\na: 2\n", 'a.yaml:2: the key "a" is there twice'),
@@ -148,6 +154,29 @@ def test_the_message_names_file_line_path_and_how_many_more(
         read_text("a.yaml", "name: b\nrun:\n  command: [x]\n  repeat: 0\n  warmup: -1\n  timeout: x\n")
     assert caught.value.message == "a.yaml:4: run.repeat: 0 is not between 1 and 1000 (and 2 more)."
     assert [fault.line for fault in caught.value.faults] == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("é", '"é"'),
+        ("a\nb", '"a\\nb"'),
+        ("\u202ea", '"\\u202ea"'),
+        ("x" * 500, '"' + "x" * 75 + ' …"'),
+        ("\x7f", '"\\u007f"'),
+        (b"x", "b'x'"),
+    ],
+)
+def test_a_value_is_quoted_on_one_line_in_plain_sight(value: object, shown: str) -> None:
+    assert quote(value) == shown
+
+
+def test_no_message_is_longer_than_a_sentence(read_text: Callable[[str, str], Submission]) -> None:
+    with pytest.raises(RequestError) as caught:
+        read_text("a\n.yaml", f"build: {{timeout: {'x' * 9000}}}\n? {'y' * 1000}\n: 1\n")
+    assert all(len(fault.message) <= 500 for fault in caught.value.faults)
+    assert caught.value.message.startswith('"a\\n.yaml":1: build.timeout: ')
+    assert "\n" not in caught.value.message
 
 
 def _places(value: Any, place: tuple[str | int, ...]) -> set[tuple[str | int, ...]]:

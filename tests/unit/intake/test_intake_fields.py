@@ -60,6 +60,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("environment.exclude_newer", {"environment": {"exclude_newer": "yesterday"}}),
     ("environment.exclude_newer", {"environment": {"exclude_newer": "2026-11-01T10:00:00"}}),
     ("environment.exclude_newer", {"environment": {"exclude_newer": "2026-W01"}}),
+    ("environment.exclude_newer", {"environment": {"exclude_newer": "2026-11-01 10:00:00"}}),
     ("environment.platform", {"environment": {"platform": "a b"}}),
     ('environment.variables["A=B"]', {"environment": {"variables": {"A=B": "c"}}}),
     ("environment.variables.A", {"environment": {"variables": {"A": 1}}}),
@@ -174,6 +175,7 @@ def test_no_more_than_a_hundred_faults_are_told(faults: Find) -> None:
         "http://localhost/simple", "http://LOCALHOST./simple", "http://a.localhost", "http://a.local", "http://a.internal",
         "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://10.1.2.3/",
         "http://192.168.0.1/", "http://169.254.169.254/", "http://[::1]/", "http://[fe80::1]/", "http://[::ffff:127.0.0.1]/",
+        "http://[2002:7f00:1::]/", "http://[64:ff9b::7f00:1]/",
         "http://0.0.0.0/", "http://[::]/", "http://224.0.0.1/", "http://1.2.3.4.5/"
     ],
 )  # fmt: skip
