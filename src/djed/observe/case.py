@@ -81,13 +81,18 @@ class Case:
             kind=kind,
             message=_sentence(message),
             hint=hint,
-            evidence=evidence(shown) or evidence(self.last()) or (f"exit code {self.result.exit_code}",),
+            evidence=evidence(shown) or evidence(self.last()) or (_ending(self.result),),
             subject={name: value for name, value in subject.items() if not _empty(value)},
         )
 
 
 Rule = Callable[[Case], Failure | None]
 """Says what happened, or ``None`` where it does not know."""
+
+
+def _ending(result: Result) -> str:
+    """What there is to show where nothing was written."""
+    return "no output" if result.exit_code is None else f"exit code {result.exit_code}, no output"
 
 
 def _sentence(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Demand", "Derivation", "read"]
 
@@ -38,7 +38,9 @@ _ONLY_LIST = re.compile(r"only the following versions of ([A-Za-z0-9._-]{1,200})
 _PYTHON = re.compile(
     r"(?:requested|current) Python version \(([^)]{1,100})\) does not satisfy Python([<>=!~][^\s]{1,100})"
 )
-_NEEDS_PYTHON = re.compile(rf"({_REQUIREMENT}) (?:all )?depends? on Python([<>=!~][^\s,]{{1,100}})")
+_NEEDS_PYTHON = re.compile(
+    rf"({_REQUIREMENT}) (?:all )?(?:depends? on|requires?) Python ?([<>=!~][^\s,]{{1,100}})"
+)
 _NO_WHEEL = re.compile(
     rf"({_REQUIREMENT}) (?:has|have) (?:no (?:usable )?wheels|no wheels with)([^,]{{0,200}})"
 )
@@ -130,7 +132,10 @@ def _demands(text: str) -> tuple[Demand, ...]:
         ]
         for wish in _REQUIRES.split(premises)[1:]:
             found += [Demand(who="you", package=name(token), requirement=token) for token in _wishes(wish)]
-    return tuple(dict.fromkeys(found))
+    wishes = {demand.package: demand.requirement for demand in found if demand.who == "you"}
+    # "all versions of top depend on" says less than the version that the user asked for.
+    named = [replace(demand, who=wishes.get(demand.who, demand.who)) for demand in found]
+    return tuple(dict.fromkeys(named))
 
 
 def _wishes(text: str) -> list[str]:

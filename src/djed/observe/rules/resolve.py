@@ -74,9 +74,13 @@ def python_incompatible(case: Case) -> Failure | None:
                     case, needer=who or match[1], package=package, python=python, needs=needs, shown=(line,)
                 )
     proof = derivation.read(case.log)
-    if proof is None or not proof.pythons:
+    if proof is None or not (proof.pythons or proof.needs_python):
         return None
-    python = proof.pythons[-1][0].removeprefix(">=")
+    python = (
+        proof.pythons[-1][0].removeprefix(">=")
+        if proof.pythons
+        else str(case.context.get("python") or "another")
+    )
     needer, needs = proof.needs_python[-1] if proof.needs_python else ("A package", proof.pythons[-1][1])
     return _python_failure(
         case, needer=needer, package=derivation.name(needer), python=python, needs=needs, shown=proof.lines
@@ -145,7 +149,8 @@ def _contested(proof: Derivation) -> tuple[Demand, Demand] | None:
     The sentences of a proof sum up earlier ones, so the last demand of each side says most. A package whose versions fail for a reason
     of their own (Python, wheels, none there) is not what the conflict is about.
     """
-    excused = {derivation.name(item) for item in (*proof.missing, *(wheel for wheel, _ in proof.no_wheel))}
+    unfit = (wanted for wanted, _ in (*proof.no_wheel, *proof.needs_python))
+    excused = {derivation.name(item) for item in (*proof.missing, *unfit)}
     by_package: dict[str, list[Demand]] = {}
     for demand in proof.demands:
         by_package.setdefault(demand.package, []).append(demand)
