@@ -17,6 +17,9 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
+# Start-up is measured and shown as an installed Djed has it, with its bytecode kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-matrix check bench docs lock picture clean
 .DELETE_ON_ERROR:
 

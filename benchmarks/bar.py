@@ -105,7 +105,7 @@ def environment(**changes: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("DJED_") and name != "VIRTUAL_ENV"
+        if not name.startswith("DJED_") and name not in {"VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"}
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, "PATH": path, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1", **changes}

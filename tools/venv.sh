@@ -19,6 +19,8 @@ if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
 # Not a sync: it would take away the pip that the next renewal needs.
-"$folder/bin/uv" pip install --quiet --python "$folder/bin/python" --require-hashes --requirement "requirements/$lock.txt"
+# Compiled now: where PYTHONDONTWRITEBYTECODE is set, every start would compile all over again.
+"$folder/bin/uv" pip install --quiet --compile-bytecode --python "$folder/bin/python" \
+    --require-hashes --requirement "requirements/$lock.txt"
 "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" --no-deps --no-build-isolation --editable .
 touch "$folder/$lock.stamp"
