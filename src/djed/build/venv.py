@@ -61,9 +61,6 @@ class VenvBuilder:
         texts = {"venv.sh": script("venv.sh")}
         if choices:
             texts["bytecode.py"] = script("bytecode.py")
-            texts["bytecode.txt"] = "".join(
-                f"{choice.package.name} {_strongest(choice.file)}\n" for choice in choices
-            )
             texts["pylock.toml"] = write_pylock(choices, assembly.interpreter.version)
         built = [assembly.wheels[choice.package.name] for choice in choices if choice.path]
         wheels = [
@@ -135,11 +132,6 @@ def _origin(package: LockedPackage) -> LockedFile:
     if file is None:
         raise ValueError(f"the lock has no file of {package.name!r}")
     return file
-
-
-def _strongest(file: LockedFile) -> str:
-    name, text = max(file.hashes.items(), key=lambda item: len(item[1]))
-    return f"{name}:{text}"
 
 
 def _contents(assembly: Assembly, folder: Path) -> tuple[Content, ...]:

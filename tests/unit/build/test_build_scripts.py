@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,57 +17,59 @@ from djed.build.base import script
 VERSION = "{}.{}".format(*sys.version_info[:2])
 
 
-def start(folder: Path, name: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def start(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / name).write_text(script(name))
     command = [sys.executable, "-I", "-S", name, *arguments]
-    return subprocess.run(
-        command, cwd=folder, input=given, capture_output=True, text=True, check=False, timeout=30
-    )
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Path:
-    """An environment with a package, a test in it that is not worth compiling, and hostile lines in its record."""
-    site_packages = install(tmp_path / "venv", ("app", "1.0"), python=VERSION)
-    record = [
-        "app/__init__.py,,",
-        "app/old.py,,",
-        "app/tests/test_it.py,,",
-        "../../../../outside.py,,",
-        "/etc/x.py,,",
-        "",
-    ]
-    (site_packages / "app-1.0.dist-info/RECORD").write_text("\n".join(record))
-    (site_packages / "app/tests").mkdir(parents=True)
-    (site_packages / "app/__init__.py").write_text("ONE = 1\n")
-    (site_packages / "app/old.py").write_text("print 'Python 2'\n")
-    (site_packages / "app/tests/test_it.py").write_text("")
-    (site_packages / "evil.pth").write_text("import sys; sys.exit('a .pth file was run')\n")
-    (tmp_path / "outside.py").write_text("")
-    return site_packages
+def app(tmp_path: Path) -> Path:
+    """The folder of a package in an environment; with a test, old code, and a .pth file that must not be run."""
+    app = install(tmp_path / "venv", ("app", "1.0"), python=VERSION) / "app"
+    (app / "tests").mkdir(parents=True)
+    (app / "__init__.py").write_text("ONE = 1\n")
+    (app / "old.py").write_text("print 'Python 2'\n")
+    (app / "nul.py").write_text("\0")
+    (app / "tests/test_it.py").write_text("")
+    (app / "link.py").symlink_to("/etc/passwd")
+    (app.parent / "evil.pth").write_text("import sys; sys.exit('a .pth file was run')\n")
+    return app
 
 
 def compiled(module: Path) -> Path:
     return Path(importlib.util.cache_from_source(str(module)))
 
 
-def test_modules_are_compiled_once_a_wheel_and_linked_into_each_environment(
-    tmp_path: Path, environment: Path
-) -> None:
-    for _ in range(2):
-        done = start(tmp_path, "bytecode.py", "venv", "cache", given="app sha256:abc\n")
-        assert (done.returncode, done.stderr) == (0, "")
-    module = environment / "app/__init__.py"
-    assert compiled(module).stat().st_nlink == 2
-    kept = sorted(str(path.relative_to(tmp_path / "cache")) for path in (tmp_path / "cache").rglob("*.pyc"))
-    tag = sys.implementation.cache_tag
-    assert kept == [f"djed-bytecode/{tag}/sha256-abc/app/__pycache__/__init__.{tag}.pyc"]
-    assert not (tmp_path / "__pycache__").exists()
+def compile_modules(folder: Path) -> None:
+    done = start(folder, "bytecode.py", "venv", "cache")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_package_that_is_not_named_is_left_alone(tmp_path: Path, environment: Path) -> None:
-    assert start(tmp_path, "bytecode.py", "venv", "cache", given="other sha256:abc\n").returncode == 0
-    assert not compiled(environment / "app/__init__.py").exists()
+def test_modules_are_compiled_once_and_linked_into_each_environment(tmp_path: Path, app: Path) -> None:
+    compile_modules(tmp_path)
+    (tmp_path / "venv").rename(tmp_path / "first")
+    shutil.copytree(
+        tmp_path / "first", tmp_path / "venv", symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    compile_modules(tmp_path)
+    assert compiled(app / "__init__.py").stat().st_nlink == 3
+    assert [path.name for path in (app / "__pycache__").iterdir()] == [compiled(app / "__init__.py").name]
+    assert not (app / "tests/__pycache__").exists()
+
+
+def test_the_compiled_module_is_that_of_the_source_beside_it(tmp_path: Path, app: Path) -> None:
+    compile_modules(tmp_path)
+    (app / "__init__.py").write_text("ONE = 2\n")
+    compiled(app / "__init__.py").unlink()
+    compile_modules(tmp_path)
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        f"import sys; sys.path.append({str(app.parent)!r}); import app; print(app.ONE)",
+    ]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout == "2\n"
 
 
 @pytest.mark.parametrize(

@@ -1,84 +1,65 @@
-"""Compile what was installed, each wheel once for all environments: ``bytecode.py VENV CACHE < PACKAGES``.
+"""Compile what was installed, each module once for all environments: ``bytecode.py VENV CACHE``.
 
-PACKAGES has a line ``name hash`` for each package; the hash is that of its wheel, which uv has checked. Compiling runs no code of a
-package. An environment is mounted read-only, so without this every run would compile anew whatever it imports. Runs under the job's
-Python, 3.8 or newer; without pathlib, whose import takes longer than the work.
+An environment is mounted read-only, so without this every run would compile anew whatever it imports. What is compiled is kept by the
+digest of its source: the same whoever compiled it, so no package can plant code for another one. Compiling runs no code of a package.
+Runs under the job's Python, 3.8 or newer; without pathlib, whose import takes longer than most of the work.
 """
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import importlib.util
 import os
 import py_compile
-import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-# By hash, checked on import: right wherever the environment is moved, and even where two packages bring the same file.
-MODE = py_compile.PycInvalidationMode.CHECKED_HASH
+# The source beside it is the one that it was compiled from: nothing to check on import.
+MODE = py_compile.PycInvalidationMode.UNCHECKED_HASH
 TESTS = {"test", "tests"}
 
 
-def sources(site_packages: str, distribution: str) -> Iterator[str]:
-    """Paths of the modules that a distribution brought, relative; without its tests."""
-    with open(os.path.join(site_packages, distribution, "RECORD"), encoding="utf-8", newline="") as stream:
-        for row in csv.reader(stream):
-            parts = row[0].split("/") if row else [""]
-            if parts[-1].endswith(".py") and parts[0] and ".." not in parts and TESTS.isdisjoint(parts):
-                yield row[0]
+def modules(folder: str) -> Iterator[str]:
+    """Paths of the modules below; not of tests, which are many and rarely imported."""
+    for current, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in TESTS]
+        for name in files:
+            path = os.path.join(current, name)
+            if name.endswith(".py") and not os.path.islink(path):
+                yield path
 
 
-def compile_all(site_packages: str, paths: Iterable[str], target: str) -> None:
-    """Compile into ``target``; what does not compile (templates, code of another Python) is left out."""
-    for path in paths:
-        module = os.path.join(site_packages, path)
-        compiled = importlib.util.cache_from_source(os.path.join(target, path))
+def compiled(module: str, store: str) -> str | None:
+    """Path of the compiled module, or None where it does not compile (a template, code of another Python)."""
+    with open(module, "rb") as stream:
+        digest = hashlib.sha256(stream.read()).hexdigest()
+    kept = os.path.join(store, digest[:2], digest + ".pyc")
+    if not os.path.exists(kept):
         try:
-            py_compile.compile(module, compiled, doraise=True, invalidation_mode=MODE)
-        except (py_compile.PyCompileError, OSError, ValueError, RecursionError, MemoryError):
-            continue
-
-
-def link_all(site_packages: str, paths: Iterable[str], target: str) -> None:
-    """Put the compiled files beside their modules."""
-    for path in paths:
-        place = importlib.util.cache_from_source(os.path.join(site_packages, path))
-        compiled = importlib.util.cache_from_source(os.path.join(target, path))
-        if not os.path.exists(compiled):
-            continue
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        try:
-            os.link(compiled, place)
-        except FileExistsError:
-            continue
-        except OSError:  # another file system
-            shutil.copyfile(compiled, place)
+            py_compile.compile(module, kept, doraise=True, invalidation_mode=MODE)
+        except (py_compile.PyCompileError, ValueError, RecursionError, MemoryError):
+            return None
+    return kept
 
 
 def main() -> None:
-    """Compile or link every package that PACKAGES names."""
+    """Put a compiled module beside each module of the environment."""
     venv, cache = sys.argv[1:]
-    version = "python{}.{}".format(*sys.version_info[:2])
-    site_packages = os.path.join(venv, "lib", version, "site-packages")
     store = os.path.join(cache, "djed-bytecode", str(sys.implementation.cache_tag))
-    hashes = dict(line.split() for line in sys.stdin)
-    for entry in sorted(os.listdir(site_packages)):
-        name = re.sub(r"[-_.]+", "-", entry.split("-", 1)[0]).lower()
-        if not entry.endswith(".dist-info") or name not in hashes:
+    version = "python{}.{}".format(*sys.version_info[:2])
+    for module in modules(os.path.join(venv, "lib", version, "site-packages")):
+        kept = compiled(module, store)
+        if kept is None:
             continue
-        paths = list(sources(site_packages, entry))
-        target = os.path.join(store, hashes[name].replace(":", "-"))
-        if not os.path.isdir(target):
-            fresh = f"{target}.{os.getpid()}"
-            os.makedirs(fresh)
-            compile_all(site_packages, paths, fresh)
-            try:
-                os.rename(fresh, target)
-            except OSError:  # another job was faster
-                shutil.rmtree(fresh)
-        link_all(site_packages, paths, target)
+        place = importlib.util.cache_from_source(module)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        try:
+            os.link(kept, place)
+        except FileExistsError:
+            continue
+        except OSError:  # another file system, or too many links
+            shutil.copyfile(kept, place)
 
 
 main()
