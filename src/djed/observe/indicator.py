@@ -28,6 +28,7 @@ def indicator(stdout: Any) -> Mapping[str, Any]:
         return stdout if isinstance(stdout.get("@result"), Mapping) or "overall_score" in stdout else {}
     if not isinstance(stdout, str):
         return {}
+    # The cheap tests first: chatter may have a million lines.
     for line in reversed(stdout.splitlines()):
         if '"@result"' not in line or not line.strip().startswith("{") or len(line) > _LONGEST_LINE:
             continue

@@ -88,6 +88,7 @@ def _subject(inspection: Inspection, jobs: Sequence[JobRecord]) -> dict[str, Any
         "base": plan.base if plan else None,
         "platform": inspection.lock.platform if inspection.lock else None,
         "artifact": inspection.artifact,
+        # By its content: the same script under another name is the same experiment.
         "script": report.get("script_sha256"),
         "command": list(run.command) if run and run.command else None,
         "arguments": list(run.arguments) if run else [],

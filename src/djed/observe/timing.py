@@ -96,6 +96,7 @@ def summarise(
         return Statistics(
             metric=metric, unit=unit, values=kept, median=middle, low=middle, high=middle, reason=reason
         )
+    # Outliers stay in: what happened once in ten runs happens to users, too.
     low, high, confidence = median_interval(kept)
     first, third = quartiles(kept)
     noise = _noise(kept, low, high, floor)
@@ -212,6 +213,7 @@ def _judge(
     a: Statistics, b: Statistics, interval: tuple[float, float, float], floor: float
 ) -> tuple[Ranking, str]:
     low, ratio, high = interval
+    # 1 / above, not 1 - floor: swapping the sides must not change the answer.
     numbers = f"{ratio:.3g} times, 95 % interval {low:.3g} to {high:.3g}, noise floor {floor:.1%}"
     above, below = 1 + floor, 1 / (1 + floor)
     if low > above or high < below:

@@ -147,6 +147,7 @@ def backend_failed(case: Case) -> Failure | None:
     if not any(_BACKEND.search(line) for line in case.log):
         return None
     package = _package(case)
+    # What a build imports and does not ask for is the commonest reason, and has a remedy of its own.
     module = next(
         (match[1] or match[2] for line in reversed(case.log) if (match := _MODULE.search(line))), None
     )
@@ -215,6 +216,7 @@ def _backend_output(case: Case) -> tuple[str, ...]:
     """What the backend wrote: what uv quotes of its stderr or, where it was let through, all that stands before uv's own error."""
     log = case.log
     quoted = [position for position, line in enumerate(log) if line.strip() == "[stderr]"]
+    # "uv build" lets the backend write for itself; "uv pip" quotes what it wrote after its own error.
     if not quoted:
         ran = [position for position, line in enumerate(log) if _RAN.search(line)]
         return tuple(line for line in log[: ran[0]] if not _PROGRESS.match(line)) if ran else ()

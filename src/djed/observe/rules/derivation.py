@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Demand", "Derivation", "read"]
+__all__ = ["Demand", "Derivation", "name", "read"]
 
 _START = re.compile(r"No solution found when resolving")
+# uv 0.13 writes "cause:" before each cause; up to 0.9 it drew a tree.
 _DECORATION = re.compile(r"^\s*(?:cause:|[\u00d7\u2500-\u257f\u25b6]{1,4})?\s*")
 # A requirement as uv writes it: name, extras, bounds (markers are taken out before). It begins at the start of a word and gives
 # nothing back, so that the time is linear.
@@ -22,12 +23,13 @@ _REQUIREMENT = (
 )
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MARKER = re.compile(r"\{[^}]{1,300}\}")
-_DEPENDS = re.compile(rf"({_REQUIREMENT})(?: (?:all )?)depends? on ({_REQUIREMENT})")
+_DEPENDS = re.compile(rf"({_REQUIREMENT}) (?:all )?depends? on ({_REQUIREMENT})")
 _REQUIRES = re.compile(r"you require ")
+# The lock job puts the requirements into a project of this name: what it depends on is what the user asked for.
 _ROOT = re.compile(r"(?:djed-environment-root|your project) depends? on ")
-"""The lock job puts the requirements into a project of this name: what it depends on is what the user asked for."""
 _TOKEN = re.compile(_REQUIREMENT)
 _CONCLUSION = re.compile(r",? we can conclude that ")
+# Words of the proof that could pass for names of packages.
 _WORDS = frozenset({"and", "or", "any", "all", "one", "of", "of:", "we", "you", "require", "because"})
 _UNKNOWN = re.compile(
     rf"({_REQUIREMENT}) was not found in (?:the (?:package registry|provided package locations|cache)|any index)"
@@ -61,8 +63,6 @@ class Demand:
 class Derivation:
     """What a proof says."""
 
-    text: str
-    """The proof in one line."""
     lines: tuple[str, ...]
     """Its first line, its last ones, which conclude, and the hints."""
     demands: tuple[Demand, ...] = ()
@@ -86,6 +86,7 @@ def read(log: Sequence[str]) -> Derivation | None:
     starts = [position for position, line in enumerate(log) if _START.search(line)]
     if not starts:
         return None
+    # A build that needs a lock of its own proves first; the last proof is about what failed.
     lines = tuple(log[starts[-1] :][:400])
     hints = [line for line in lines if line.startswith("hint:")]
     proof = [line for line in _proof(lines) if line.strip()]
@@ -93,7 +94,6 @@ def read(log: Sequence[str]) -> Derivation | None:
     # Bounds are written apart only in lists; the marker of a requirement says nothing about who wants what.
     text = _ROOT.sub("you require ", _MARKER.sub("", re.sub(r"\s{1,1000}", " ", words))[:60_000])
     return Derivation(
-        text=text,
         lines=(*proof[:1], *proof[1:][-6:], *hints),
         demands=_demands(text),
         unknown=tuple(dict.fromkeys(_UNKNOWN.findall(text))),
@@ -130,6 +130,7 @@ def _demands(text: str) -> tuple[Demand, ...]:
             for who, needed in _DEPENDS.findall(sentence)
             if name(needed) != "Python" and who not in _WORDS
         ]
+        # Only in a premise: "we can conclude that you require" says what follows, not what anybody asked for.
         for wish in _REQUIRES.split(premises)[1:]:
             found += [Demand(who="you", package=name(token), requirement=token) for token in _wishes(wish)]
     wishes = {demand.package: demand.requirement for demand in found if demand.who == "you"}

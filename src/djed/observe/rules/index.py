@@ -15,9 +15,11 @@ _FETCH = re.compile(
     r"(?:Failed to fetch|Could not connect|Request failed after [^:]{1,80}): ?`?(https?://[^\s`]{1,2000})"
 )
 _STATUS = re.compile(r"HTTP (?:status (?:client|server) error \(|Error )(\d{3})")
+# uv takes a denied index for one that lacks the package, and tells the truth in a hint only.
 _CREDENTIALS = re.compile(
     r"An index(?: URL)? \((https?://[^\s)]{1,2000})\)? .{0,120}?(401|403) (?:Unauthorized|Forbidden)"
 )
+# Without user name and password: the address goes into messages.
 _HOST = re.compile(r"https?://(?:[^\s/@]{0,256}@)?([^\s/:?#]{1,255}(?::\d{1,5})?)")
 _OFFLINE = re.compile(r"network (?:was|is|connectivity is) disabled|offline mode", re.IGNORECASE)
 

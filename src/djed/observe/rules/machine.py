@@ -61,6 +61,7 @@ _FEATURES: Mapping[str, tuple[str, ...]] = {
 
 def disk_full(case: Case) -> Failure | None:
     """A file system had no room left."""
+    # A build quotes its backend's words before its own; a script's earlier words may be about anything.
     words = final_words(case) if case.stage == "run" else case.last(60)
     shown = [line for line in words if _DISK.search(line)]
     if not shown:
@@ -75,6 +76,7 @@ def disk_full(case: Case) -> Failure | None:
 
 def missing_library(case: Case) -> Failure | None:
     """A shared library is not there, or too old."""
+    # From the end: frameworks warn of libraries that they can do without.
     words = final_words(case)
     for line in reversed(words):
         match = _LIBRARY.search(line)

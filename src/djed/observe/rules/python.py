@@ -133,6 +133,7 @@ def _lacking_hint(owner: str, package: str | None) -> str:
 
 def _while_importing(raised: Raised) -> bool:
     """Whether an import statement of the script led here."""
+    # The outermost frame is the script's; where it calls into a package that imports late, the script was already running.
     scripts = [frame for frame in raised.frames if frame.module is None]
     return bool(scripts) and scripts[0].imports and scripts[0].function == "<module>"
 

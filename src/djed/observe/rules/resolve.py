@@ -161,6 +161,7 @@ def _contested(proof: Derivation) -> tuple[Demand, Demand] | None:
         wishes = [side for side in bounded if side.who == "you"]
         if package in excused:
             continue
+        # Two wishes of the user himself come first: no package is to blame.
         if len(wishes) > 1:
             return wishes[0], wishes[1]
         if len(latest) > 1:

@@ -46,7 +46,7 @@ def import_error(case: Case) -> Failure | None:
 
 def interpreter_missing(case: Case) -> Failure | None:
     """The first line of the script names an interpreter that is not there."""
-    if case.result.exit_code not in {126, 127}:
+    if case.result.exit_code not in {126, 127}:  # what shells and env(1) say where they could not start it
         return None
     for line in case.last(3):
         for pattern in _INTERPRETER:

@@ -55,6 +55,7 @@ def read(log: Sequence[str]) -> tuple[Raised, ...]:
     """The exceptions of the last traceback in a log, the one that ended the program last; those it was raised from before it."""
     starts = [position for position, line in enumerate(log) if line.strip() == _START]
     chain: list[Raised] = []
+    # A hostile log may chain for ever; eight links are more than anybody reads.
     for number, start in reversed(list(enumerate(starts))[-8:]):
         end = starts[number + 1] if number + 1 < len(starts) else len(log)
         raised = _read_one(log[start:end])
@@ -99,6 +100,7 @@ def _read_one(block: Sequence[str]) -> Raised | None:
         if match is not None:
             source = block[position + 1].strip() if position + 1 < len(block) else ""
             frames.append(Frame(path=match[1], function=match[3] or "<module>", source=source))
+        # The exception stands as far left as the heading did; source lines and markers are indented.
         elif line.strip() and len(line) - len(line.lstrip()) <= indent:
             said = _EXCEPTION.match(line.strip())
             if said is None:
