@@ -5,8 +5,9 @@
     read_file ── document (yamlfile, jsonfile, tomlfile) ──┐
     read_script ── inline (PEP 723) ───────────────────────┼─▶ validate ─▶ Submission
     read_mapping ──────────────────────────────────────────┘     │
-                         shape + checks (addresses, specifications, words)
-                         formats (requirements, pipfile, pyproject, pylock), files
+         shape, by the table in checks (addresses, specifications, words)
+         formats (requirements, pipfile, pyproject, pylock)
+         files, and at last agreement
 """
 
 from djed.intake.doors import read_file, read_mapping, read_script

@@ -64,7 +64,7 @@ def field_checks(config: Config) -> Mapping[str, Check]:
         "Environment.variables.values": check_value,
         "Index.name": check_name,
         "Index.url": partial(check_index, allow_private=private),
-        "Index.packages[]": lambda text: check_normalised(normalise(text)),
+        "Index.packages[]": _check_package,
         "File.path": check_path,
         "File.source": check_text,
         "File.digest": check_digest,
@@ -109,7 +109,7 @@ def field_checks(config: Config) -> Mapping[str, Check]:
         "LockedPackage.version": check_version,
         "LockedPackage.index": check_name,
         "LockedPackage.marker": _check_marker,
-        "LockedPackage.extras[]": lambda text: check_normalised(normalise(text)),
+        "LockedPackage.extras[]": _check_package,
         "LockedPackage.hashes[]": _check_hash,
         "Lock.packages[]": _check_locked,
         "LockedFile.name": check_file_name,
@@ -129,8 +129,12 @@ def _positive(read: Callable[[Any], float]) -> Check:
 
 
 def _check_cpu(value: Any) -> None:
-    if not parse_range(value).low and parse_range(value).high == 0:
+    if parse_range(value).high == 0:
         raise ValueError(f"{quote(value)} is not more than nothing")
+
+
+def _check_package(text: str) -> None:
+    check_normalised(normalise(text))
 
 
 def _check_base(text: str) -> None:
