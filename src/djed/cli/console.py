@@ -85,6 +85,11 @@ class Console:
         if not self.quiet:
             self.err(*parts)
 
+    def gap(self) -> None:
+        """An empty line where a person sees data right below progress."""
+        if self.shows and is_terminal(sys.stderr):
+            self.note()
+
     def _write(self, stream: TextIO, parts: Iterable[Part]) -> None:
         colored = self._colored(stream)
         stream.write("".join(_paint(part, colored) for part in parts).rstrip() + "\n")

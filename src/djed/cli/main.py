@@ -80,12 +80,15 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     return list(arguments[:at]), tuple(arguments[at + 1 :])
 
 
-def build(theirs: tuple[str, ...] = ()) -> App:
-    """The application; ``theirs`` is what stood behind ``--``. Its ``meta`` reads the global options, wherever they stand."""
+def build(theirs: tuple[str, ...] = (), *, helps: bool = True) -> App:
+    """The application; ``theirs`` is what stood behind ``--``. Its ``meta`` reads the global options, wherever they stand.
+
+    Without ``helps`` it cannot show help in our style, and starts 15 ms sooner.
+    """
     app = App(
         name="djed",
         help="Proves that software stacks work, and how fast, on the hardware you have.",
-        help_formatter="plain",
+        help_formatter="plain" if helps else None,
         version=f"djed {__version__}",
         version_flags=["--version"],
         default_parameter=Parameter(negative=(), show_default=False),
@@ -126,8 +129,9 @@ def build(theirs: tuple[str, ...] = ()) -> App:
 
 
 def _dispatch(mine: Sequence[str], theirs: tuple[str, ...]) -> int:
-    app = build(theirs)
-    if not mine or mine[0] in {"--help", "-h"}:
+    named = not COMMANDS.keys().isdisjoint(mine)
+    app = build(theirs, helps=not named or not {"--help", "-h"}.isdisjoint(mine))
+    if not named:
         for name in COMMANDS:
             app[name]  # only now imported: the list of commands wants a sentence of each
     code = app.meta(mine, exit_on_error=False, print_error=False, result_action="return_value")

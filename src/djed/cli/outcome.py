@@ -32,6 +32,7 @@ def report(engine: Engine, inspections: Sequence[Inspection], console: Console, 
             lines = [(warn("Cancelled"), " ", bold(item.name))]
         elif item.outcome == "succeeded":
             if not json:
+                console.gap()
                 console.lines(result.result_block(item, jobs, width=console.width))
             continue
         else:

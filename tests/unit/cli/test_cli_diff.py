@@ -54,7 +54,7 @@ def test_only_what_differs_is_shown(djed: Djed, engine: Any, other: Any) -> None
 
 def test_a_result_has_its_ratio_and_interval(djed: Djed, engine: Any, other: Any) -> None:
     last = djed("diff", "matmul", "other").out.splitlines()[-1]
-    assert last.startswith("  duration 1.00s → 500ms  B is 2\u00d7 faster (")
+    assert last.startswith("  duration  1.00s → 500ms  B is 2\u00d7 faster (")
     value = json.loads(djed("diff", "matmul", "other", "--json").out)["results"][0]
     assert value["verdict"] == "faster"
     assert value["low"] <= 0.5 <= value["high"]
@@ -95,3 +95,28 @@ def test_a_ratio_reads_above_one_whichever_way() -> None:
     assert sentence(0.5, "faster") == "B is 2\u00d7 faster (1.6\u20132.5)"
     assert sentence(2.0, "slower") == "B is 2\u00d7 slower (1.6\u20132.5)"
     assert sentence(2.0, "higher") == "B is 2\u00d7 higher (1.6\u20132.5)"
+
+
+def test_other_hardware_is_named_and_only_the_flags_that_differ(djed: Djed, engine: Any) -> None:
+    def ran(flags: list[str], brand: str) -> list[Any]:
+        info = {"cpu_features": {"flags": flags}, "cpu_info": {"brand_raw": brand}}
+        return [replace(item, result={"hwinfo": info}) for item in engine.jobs(engine.get("matmul").id)]
+
+    engine.records["3f2a9c1b7d"] = ran(["avx", "sse"], "Old")
+    engine.records["9e8d7c6b5a"] = ran(["avx", "avx2"], "New")
+    changes = json.loads(djed("diff", "matmul", "broken", "--json").out)["hardware"]
+    assert [(item["name"], item["before"], item["after"]) for item in changes] == [
+        ("processor", "Old", "New"),
+        ("cpu_flags", "sse", "avx2"),
+    ]
+
+
+def test_a_script_that_changed_is_one_line(djed: Djed, engine: Any) -> None:
+    item = engine.get("matmul")
+    script = replace(item.request.run.script, digest="sha256:1", size=2)
+    request = replace(item.request, run=replace(item.request.run, script=script))
+    engine.add(replace(item, id="changed", name="changed", request=request, statistics=()))
+    changes = json.loads(djed("diff", "matmul", "changed", "--json").out)["request"]
+    assert [(item["name"], item["before"], item["after"]) for item in changes] == [
+        ("run.script.digest", "0", "1")
+    ]

@@ -14,6 +14,22 @@ from djed.model.inspection import Inspection, JobRecord
 __all__ = ["Change", "Compared", "Difference", "difference", "difference_lines", "shape"]
 
 
+_HARDWARE = {
+    "processor": ("cpu_info", "brand_raw"),
+    "cpu_family": ("cpu_info", "family"),
+    "cpu_model": ("cpu_info", "model"),
+    "cpu_stepping": ("cpu_info", "stepping"),
+    "arch": ("platform", "machine"),
+    "kernel": ("platform", "release"),
+    "libc": ("libc", "version"),
+    "governor": ("frequency", "governor"),
+    "turbo": ("frequency", "turbo"),
+    "virtualization": ("virtualization", "vendor"),
+}
+"""Where in a hardware record that lies which may explain another result."""
+_VERDICTS = {"faster": good, "slower": bad, "cannot_tell": warn}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """One thing that differs; ``None``: it is not there."""
@@ -74,11 +90,18 @@ def difference(
 ) -> Difference:
     """What differs between ``a`` and ``b``, whose ``jobs`` these are."""
     reports = [_report(side) for side in jobs]
+    packages = _changes(a.lock.stack if a.lock else {}, b.lock.stack if b.lock else {})
+    environment = _changes(_environment(a, reports[0]), _environment(b, reports[1]))
+    if packages:  # then another artifact goes without saying
+        environment = tuple(change for change in environment if change.name != "artifact")
     return Difference(
         request=_changes(_request(a), _request(b)),
-        packages=_changes(a.lock.stack if a.lock else {}, b.lock.stack if b.lock else {}),
-        environment=_changes(_environment(a, reports[0]), _environment(b, reports[1])),
-        hardware=_changes(_hardware(jobs[0], reports[0]), _hardware(jobs[1], reports[1])),
+        packages=packages,
+        environment=environment,
+        hardware=(
+            *_changes(_hardware(jobs[0], reports[0]), _hardware(jobs[1], reports[1])),
+            *_flags(*reports),
+        ),
         outcome=_changes(_outcome(a), _outcome(b)),
         results=tuple(results),
     )
@@ -105,9 +128,7 @@ def difference_lines(a: Inspection, b: Inspection, found: Difference) -> list[Li
         if changes:
             lines += [(), (bold(title),), *(_change(change) for change in changes)]
     if found.results:
-        lines += [(), (bold("results"),)]
-        for item in found.results:
-            lines += _compared(item)
+        lines += [(), (bold("results"),), *_results(found.results)]
     if len(lines) == 2:
         lines.append(("Nothing differs.",))
     return lines
@@ -126,10 +147,18 @@ def _text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _compared(item: Compared) -> list[Line]:
-    style = {"faster": good, "slower": bad, "cannot_tell": warn}.get(item.verdict, bold)
-    values = f"{amount(item.before, item.unit)} → {amount(item.after, item.unit)}"
-    return [("  ", item.metric, " ", dim(values), "  ", style(item.sentence))]
+def _results(found: Sequence[Compared]) -> list[Line]:
+    values = [f"{amount(item.before, item.unit)} → {amount(item.after, item.unit)}" for item in found]
+    names, widest = max(len(item.metric) for item in found), max(map(len, values))
+    return [
+        (
+            f"  {item.metric.ljust(names)}  ",
+            dim(value.ljust(widest)),
+            "  ",
+            _VERDICTS.get(item.verdict, bold)(item.sentence),
+        )
+        for item, value in zip(found, values, strict=True)
+    ]
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -142,16 +171,25 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Chang
 
 
 def _request(item: Inspection) -> dict[str, Any]:
-    # The lock is compared package by package instead.
-    request = replace(item.request, environment=replace(item.request.environment, lock=None))
+    # The lock is compared package by package instead, and the names stand at the head.
+    request = replace(item.request, name="", environment=replace(item.request.environment, lock=None))
     return dict(_flat(encode(request), ""))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in tree.items():
-        found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+        if key == "digest":
+            found.append((prefix + key, _short(value)))
+        elif isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}.")
+        elif key != "size" or "digest" not in tree:  # another size goes without saying
+            found.append((prefix + key, value))
     return found
+
+
+def _short(digest: str | None) -> str | None:
+    return digest and digest.removeprefix("sha256:")[:16]
 
 
 def _report(jobs: Sequence[JobRecord]) -> Mapping[str, Any]:
@@ -163,7 +201,7 @@ def _environment(item: Inspection, report: Mapping[str, Any]) -> dict[str, Any]:
     values = {
         "python": item.lock.python if item.lock else None,
         "platform": item.lock.platform if item.lock else None,
-        "artifact": item.artifact and item.artifact.removeprefix("sha256:")[:16],
+        "artifact": _short(item.artifact),
         "os": system.get("pretty_name"),
         "sandbox": report.get("sandbox"),
         "sandbox tool": report.get("sandbox_tool"),
@@ -173,21 +211,31 @@ def _environment(item: Inspection, report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _hardware(jobs: Sequence[JobRecord], report: Mapping[str, Any]) -> dict[str, Any]:
     info = report.get("hwinfo") or {}
-    cpu, system = info.get("cpu_info") or {}, info.get("platform") or {}
-    flags = (info.get("cpu_features") or {}).get("flags")
     values = {
         "node": next((job.node for job in reversed(jobs) if job.kind == "run"), None),
-        "processor": cpu.get("brand_raw"),
-        "cpu family": cpu.get("family"),
-        "cpu model": cpu.get("model"),
-        "cpu stepping": cpu.get("stepping"),
         "cpus": report.get("cpus") and len(report["cpus"]),
-        "machine": system.get("machine"),
-        "kernel": system.get("release"),
-        "memory": (info.get("memory") or {}).get("total"),
-        "cpu flags": " ".join(flags) if flags else None,
+        "memory": _at(info, "memory", "total"),
+        "gpus": [gpu.get("name") for gpu in info.get("gpus") or ()] or None,
+        "microcode": info.get("microcode"),
+        **{name: _at(info, *keys) for name, keys in _HARDWARE.items()},
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _at(tree: Any, *keys: str) -> Any:
+    """What lies there in a record that may be of an older Djed, or of none."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _flags(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The CPU flags that only one of them has."""
+    a, b = (set(_at(side, "hwinfo", "cpu_features", "flags") or ()) for side in (before, after))
+    if not a or not b or a == b:
+        return ()
+    only_a, only_b = " ".join(sorted(a - b)) or None, " ".join(sorted(b - a)) or None
+    return (Change(name="cpu_flags", before=only_a, after=only_b),)
 
 
 def _outcome(item: Inspection) -> dict[str, Any]:

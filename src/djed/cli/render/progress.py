@@ -78,7 +78,9 @@ class Progress:
             detail = f": {data['detail']}" if data.get("detail") else ""
             return [(warn("Retrying"), f" {role_title(role, track.subject)}{detail}")]
         if state == "failed":
-            return [*_ran(track), (bad("Failed"), f" {role_title(role, track.subject)}", *_timing(data))]
+            # Of a single one the end says it at once, with the log.
+            failed: Line = (bad("Failed"), f" {role_title(role, track.subject)}", *_timing(data))
+            return [*_ran(track), *((failed,) if track.prefix else ())]
         if state in {"succeeded", "cached"}:
             return _ended(track, role, data)
         return []
