@@ -43,83 +43,6 @@ HASHES = {"sha256": 64, "sha384": 96, "sha512": 128}
 """Hexadecimal digits by algorithm: those of which no two files with the same digest are known."""
 
 
-def field_checks(config: Config) -> Mapping[str, Check]:
-    """The check of each field, of its items, and of its keys and values."""
-    private = config.indexes_allow_private
-    check_sizes = partial(parse_range, unit=parse_size)
-    return {
-        "Request.name": check_name,
-        "Request.priority": between(-1000, 1000),
-        "Request.labels.keys": check_name,
-        "Request.labels.values": check_value,
-        "Environment.base": _check_base,
-        "Environment.python": check_python,
-        "Environment.packages[]": partial(check_requirement, allow_private=private),
-        "Environment.requirements": check_text,
-        "Environment.constraints[]": partial(check_requirement, allow_private=private),
-        "Environment.native[]": check_word,
-        "Environment.exclude_newer": check_date,
-        "Environment.platform": check_word,
-        "Environment.variables.keys": check_variable,
-        "Environment.variables.values": check_value,
-        "Index.name": check_name,
-        "Index.url": partial(check_index, allow_private=private),
-        "Index.packages[]": _check_package,
-        "File.path": check_path,
-        "File.source": check_text,
-        "File.digest": check_digest,
-        "File.size": between(0, 2**50),
-        "Resources.cpu": _check_cpu,
-        "Resources.memory": _positive(parse_size),
-        "Resources.disk": _positive(parse_size),
-        "Resources.gpu": between(0, 1024),
-        "Resources.processes": between(1, 2**22),
-        "Gpu.model": check_text,
-        "Gpu.count": parse_range,
-        "Gpu.memory": check_sizes,
-        "HardwareRequirement.arch": check_word,
-        "HardwareRequirement.microarchitecture": check_microarchitecture,
-        "HardwareRequirement.cpu_vendor": check_text,
-        "HardwareRequirement.cpu_family": parse_range,
-        "HardwareRequirement.cpu_model": parse_range,
-        "HardwareRequirement.processor": check_text,
-        "HardwareRequirement.cpu_flags[]": check_word,
-        "HardwareRequirement.physical_cpus": parse_range,
-        "HardwareRequirement.cores": parse_range,
-        "HardwareRequirement.memory": check_sizes,
-        "HardwareRequirement.os": check_os,
-        "HardwareRequirement.kernel": check_kernel,
-        "HardwareRequirement.labels.keys": check_name,
-        "HardwareRequirement.labels.values": check_text,
-        "Build.timeout": _positive(parse_duration),
-        "Run.command[]": check_value,
-        "Run.arguments[]": check_value,
-        "Run.repeat": between(1, 1000),
-        "Run.warmup": between(0, 100),
-        "Run.timeout": _positive(parse_duration),
-        "Run.targets": _check_targets,
-        "Run.targets[]": check_name,
-        "Run.variables.keys": check_variable,
-        "Run.variables.values": check_value,
-        "Lock.python": check_version,
-        "Lock.requires_python": check_specifier,
-        "Lock.platform": check_word,
-        "Lock.base": check_digest,
-        "LockedPackage.name": check_normalised,
-        "LockedPackage.version": check_version,
-        "LockedPackage.index": check_name,
-        "LockedPackage.marker": _check_marker,
-        "LockedPackage.extras[]": _check_package,
-        "LockedPackage.hashes[]": _check_hash,
-        "Lock.packages[]": _check_locked,
-        "LockedFile.name": check_file_name,
-        "LockedFile.url": partial(check_download, allow_private=private),
-        "LockedFile.hashes": _check_hashes,
-        "LockedFile.size": between(0, 2**50),
-        "LockedFile.uploaded": check_text,
-    }
-
-
 def _positive(read: Callable[[Any], float]) -> Check:
     def check(value: Any) -> None:
         if read(value) <= 0:
@@ -155,8 +78,10 @@ def _check_targets(targets: tuple[str, ...]) -> None:
 def _check_marker(text: str) -> None:
     from packaging.markers import InvalidMarker, Marker
 
+    if len(text) > 2000:
+        raise ValueError("an environment marker has at most 2000 characters")
     try:
-        Marker(text[:2000])
+        Marker(text)
     except (InvalidMarker, RecursionError) as error:
         raise WrongValueError(f"{quote(text)} is not an environment marker") from error
 
@@ -183,3 +108,86 @@ def _check_hash(text: str) -> None:
         raise ValueError(f"{quote(text)} is not a hash: write {', '.join(HASHES)} and the digest")
     if len(digest) != length or not set(digest) <= set("0123456789abcdef"):
         raise ValueError(f"{quote(text)} is not a hash: {algorithm} has {length} hexadecimal digits")
+
+
+_sizes = partial(parse_range, unit=parse_size)
+
+_CHECKS: Mapping[str, Check] = {
+    "Request.name": check_name,
+    "Request.priority": between(-1000, 1000),
+    "Request.labels.keys": check_name,
+    "Request.labels.values": check_value,
+    "Environment.base": _check_base,
+    "Environment.python": check_python,
+    "Environment.requirements": check_text,
+    "Environment.native[]": check_word,
+    "Environment.exclude_newer": check_date,
+    "Environment.platform": check_word,
+    "Environment.variables.keys": check_variable,
+    "Environment.variables.values": check_value,
+    "Index.name": check_name,
+    "Index.packages[]": _check_package,
+    "File.path": check_path,
+    "File.source": check_text,
+    "File.digest": check_digest,
+    "File.size": between(0, 2**50),
+    "Resources.cpu": _check_cpu,
+    "Resources.memory": _positive(parse_size),
+    "Resources.disk": _positive(parse_size),
+    "Resources.gpu": between(0, 1024),
+    "Resources.processes": between(1, 2**22),
+    "Gpu.model": check_text,
+    "Gpu.count": parse_range,
+    "Gpu.memory": _sizes,
+    "HardwareRequirement.arch": check_word,
+    "HardwareRequirement.microarchitecture": check_microarchitecture,
+    "HardwareRequirement.cpu_vendor": check_text,
+    "HardwareRequirement.cpu_family": parse_range,
+    "HardwareRequirement.cpu_model": parse_range,
+    "HardwareRequirement.processor": check_text,
+    "HardwareRequirement.cpu_flags[]": check_word,
+    "HardwareRequirement.physical_cpus": parse_range,
+    "HardwareRequirement.cores": parse_range,
+    "HardwareRequirement.memory": _sizes,
+    "HardwareRequirement.os": check_os,
+    "HardwareRequirement.kernel": check_kernel,
+    "HardwareRequirement.labels.keys": check_name,
+    "HardwareRequirement.labels.values": check_text,
+    "Build.timeout": _positive(parse_duration),
+    "Run.command[]": check_value,
+    "Run.arguments[]": check_value,
+    "Run.repeat": between(1, 1000),
+    "Run.warmup": between(0, 100),
+    "Run.timeout": _positive(parse_duration),
+    "Run.targets": _check_targets,
+    "Run.targets[]": check_name,
+    "Run.variables.keys": check_variable,
+    "Run.variables.values": check_value,
+    "Lock.python": check_version,
+    "Lock.requires_python": check_specifier,
+    "Lock.platform": check_word,
+    "Lock.base": check_digest,
+    "LockedPackage.name": check_normalised,
+    "LockedPackage.version": check_version,
+    "LockedPackage.index": check_name,
+    "LockedPackage.marker": _check_marker,
+    "LockedPackage.extras[]": _check_package,
+    "LockedPackage.hashes[]": _check_hash,
+    "Lock.packages[]": _check_locked,
+    "LockedFile.name": check_file_name,
+    "LockedFile.hashes": _check_hashes,
+    "LockedFile.size": between(0, 2**50),
+    "LockedFile.uploaded": check_text,
+}
+
+
+def field_checks(config: Config) -> Mapping[str, Check]:
+    """The check of each field, of its items, and of its keys and values."""
+    private = config.indexes_allow_private
+    return {
+        **_CHECKS,
+        "Environment.packages[]": partial(check_requirement, allow_private=private),
+        "Environment.constraints[]": partial(check_requirement, allow_private=private),
+        "Index.url": partial(check_index, allow_private=private),
+        "LockedFile.url": partial(check_download, allow_private=private),
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from djed.config import Config
 from djed.intake import schema
+from djed.intake.checks import field_checks
 from djed.intake.faults import Faults
 from djed.intake.shape import Reader
 from djed.model.codec import encode
-from djed.model.request import Environment, HardwareRequirement, Request, Resources, Run
+from djed.model.lock import Lock, LockedFile, LockedPackage
+from djed.model.request import (
+    Build,
+    Environment,
+    File,
+    Gpu,
+    HardwareRequirement,
+    Index,
+    Request,
+    Resources,
+    Run,
+)
 
 ROOT = Path(__file__).parents[3]
 SCALARS = (
@@ -74,6 +89,30 @@ def test_we_accept_what_the_schema_accepts_and_read_the_same(data: dict[str, Any
 def test_what_has_a_fault_keeps_its_default() -> None:
     request = Reader({}, Faults("a")).noun(Request, {"name": 1, "run": {"repeat": [], "command": ["a", 1]}})
     assert request == Request(run=Run(command=("a",)))
+
+
+def test_every_field_that_holds_text_or_a_number_has_a_check() -> None:
+    kinds = [
+        Request,
+        Environment,
+        Index,
+        File,
+        Build,
+        Run,
+        Resources,
+        HardwareRequirement,
+        Gpu,
+        Lock,
+        LockedPackage,
+        LockedFile,
+    ]
+    free = {"File.content", "Request.sandbox", "Request.reuse", "Lock.origin"}
+    nouns = {kind.__name__ for kind in kinds}
+    checked = {label.partition("[")[0] for label in field_checks(Config())}
+    checked |= {label.removesuffix(".keys").removesuffix(".values") for label in checked}
+    labels = {f"{kind.__name__}.{item.name}" for kind in kinds for item in fields(kind)
+              if not nouns & set(re.findall(r"\w+", str(item.type))) and item.type != "bool"}  # fmt: skip
+    assert labels - checked == free
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:
