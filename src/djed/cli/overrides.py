@@ -1,57 +1,63 @@
 """Options of ``djed inspect`` laid over a request."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from djed.errors import RequestError
+from djed.model.request import Environment, Request, Reuse, Run, SandboxLevel
 
 if TYPE_CHECKING:
     from djed.config import Config
     from djed.intake import Submission
-    from djed.model.request import Environment, Request, Reuse, Run, SandboxLevel
 
 __all__ = ["Overrides", "apply", "read"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
-    """What the command line says instead of the request; ``None`` and empty say nothing."""
+    """What the command line says instead of the request; ``None`` and empty say nothing. Each field is an option."""
 
-    name: str | None = None
-    repeat: int | None = None
-    python: str | None = None
-    packages: tuple[str, ...] = ()
-    """Added to those of the request."""
-    sandbox: SandboxLevel | None = None
-    reuse: Reuse | None = None
-    targets: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
-    """Of the script."""
+    name: Annotated[str | None, Parameter(metavar="NAME", help="Name of the inspection.")] = None
+    repeat: Annotated[int | None, Parameter(metavar="N", help="Measured runs.")] = None
+    python: Annotated[str | None, Parameter(metavar="X", help="Python version or specifier.")] = None
+    packages: Annotated[
+        tuple[str, ...], Parameter(name="--with", metavar="PKG", help="A further package; may be repeated.")
+    ] = ()
+    sandbox: Annotated[
+        SandboxLevel | None, Parameter(metavar="LEVEL", help="The weakest sandbox that is acceptable.")
+    ] = None
+    reuse: Annotated[
+        Reuse | None, Parameter(metavar="WHAT", help="What may be taken from earlier inspections.")
+    ] = None
+    target: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="NAME", help="Where to run; may be repeated, in order of preference."),
+    ] = ()
 
 
-def read(path: Path, overrides: Overrides, config: Config) -> Submission:
-    """The request in a file or of a script, with the overrides. Raises ``RequestError``."""
+def read(path: Path, overrides: Overrides, arguments: tuple[str, ...], config: "Config") -> "Submission":
+    """The request in a file or of a script, with the overrides and its script's arguments. Raises ``RequestError``."""
     from djed.intake import read_file, read_mapping
     from djed.model.codec import encode
 
     found = read_file(path, config=config)
-    if overrides == Overrides():
+    if overrides == Overrides() and not arguments:
         return found
     # What the command line says is checked like what a file says.
-    checked = read_mapping(encode(apply(found.request, overrides)), config=config)
+    checked = read_mapping(encode(apply(found.request, overrides, arguments)), config=config)
     return replace(found, request=checked.request)
 
 
-def apply(request: Request, overrides: Overrides) -> Request:
+def apply(request: Request, overrides: Overrides, arguments: tuple[str, ...] = ()) -> Request:
     """The request with the overrides. Raises ``RequestError`` where they do not go together."""
     return replace(
         request,
         name=overrides.name or request.name,
         environment=_environment(request.environment, overrides),
-        run=_run(request.run, overrides),
+        run=_run(request.run, overrides, arguments),
         sandbox=overrides.sandbox or request.sandbox,
         reuse=overrides.reuse or request.reuse,
     )
@@ -67,9 +73,9 @@ def _environment(environment: Environment, overrides: Overrides) -> Environment:
     return replace(environment, python=overrides.python or environment.python, packages=packages)
 
 
-def _run(run: Run | None, overrides: Overrides) -> Run | None:
+def _run(run: Run | None, overrides: Overrides, arguments: tuple[str, ...]) -> Run | None:
     if run is None:
-        if overrides.repeat is not None or overrides.targets or overrides.arguments:
+        if overrides.repeat is not None or overrides.target or arguments:
             raise RequestError(
                 "This request only builds; there is nothing to repeat, to place or to give arguments to."
             )
@@ -77,6 +83,6 @@ def _run(run: Run | None, overrides: Overrides) -> Run | None:
     return replace(
         run,
         repeat=run.repeat if overrides.repeat is None else overrides.repeat,
-        targets=overrides.targets or run.targets,
-        arguments=overrides.arguments or run.arguments,
+        targets=overrides.target or run.targets,
+        arguments=arguments or run.arguments,
     )

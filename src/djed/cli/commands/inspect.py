@@ -1,7 +1,8 @@
 """``djed inspect``: lock, build, run, measure."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -10,38 +11,23 @@ from djed.cli.overrides import Overrides, read
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.text import bold
 from djed.errors import RequestError
+from djed.model.inspection import Inspection
 
 __all__ = ["inspect"]
 
-_Level = Literal["none", "process", "bwrap", "container", "gvisor"]
-_Reuse = Literal["nothing", "artifact", "result"]
 
-
-def inspect(  # noqa: PLR0913 - one for each option
+def inspect(
     *files: Annotated[
         Path,
         Parameter(
             name="FILE",
-            help="Request files (.yaml, .json, .toml), or scripts. Several are measured interleaved.",
+            help="Request files (.yaml, .json, .toml), or scripts; several are measured interleaved.",
         ),
     ],
-    repeat: Annotated[int | None, Parameter(metavar="N", help="Measured runs.")] = None,
-    python: Annotated[str | None, Parameter(metavar="X", help="Python version or specifier.")] = None,
-    packages: Annotated[
-        list[str] | None, Parameter(name="--with", metavar="PKG", help="A further package; may be repeated.")
-    ] = None,
-    sandbox: Annotated[
-        _Level | None, Parameter(metavar="LEVEL", help="The weakest sandbox that is acceptable.")
-    ] = None,
-    reuse: Annotated[_Reuse | None, Parameter(help="What may be taken from earlier inspections.")] = None,
+    overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
     fresh: Annotated[
         bool, Parameter(help="Do all anew: lock, build and run, whatever the request says of reuse.")
     ] = False,
-    target: Annotated[
-        list[str] | None,
-        Parameter(metavar="NAME", help="Where to run; may be repeated, in order of preference."),
-    ] = None,
-    name: Annotated[str | None, Parameter(metavar="NAME", help="Name of the inspection.")] = None,
     detach: Annotated[
         bool,
         Parameter(
@@ -59,33 +45,27 @@ def inspect(  # noqa: PLR0913 - one for each option
         raise RequestError(
             "There is nothing to inspect.", hint="Name a request file or a script: djed inspect script.py"
         )
-    overrides = Overrides(
-        name=name,
-        repeat=repeat,
-        python=python,
-        packages=tuple(packages or ()),
-        sandbox=sandbox,
-        reuse=reuse,
-        targets=tuple(target or ()),
-        arguments=context.arguments,
-    )
-    submissions = [read(path, overrides, context.config) for path in files]
+    chosen = overrides or Overrides()
+    submissions = [read(path, chosen, context.arguments, context.config) for path in files]
     with context.engine() as engine:
         inspections = engine.submit(submissions, fresh=fresh)
         if detach:
-            for item in inspections:
-                context.console.note(
-                    "Submitted ", bold(item.name), f"; come back with djed logs -f {item.id}"
-                )
-            if json:
-                context.console.json(
-                    [{"id": item.id, "name": item.name, "state": item.state} for item in inspections]
-                )
-            else:
-                context.console.lines([(item.id,) for item in inspections])
+            _tell(inspections, json, context)
             return 0
         if not follow.follow(engine, inspections, context.console):
             return follow.INTERRUPTED
         inspections = [engine.get(item.id) for item in inspections]
         outcome.report(engine, inspections, context.console, json=json)
         return follow.exit_code(inspections)
+
+
+def _tell(inspections: Sequence[Inspection], json: bool, context: Injected) -> None:
+    """Say under which ids they will be found."""
+    for item in inspections:
+        context.console.note("Submitted ", bold(item.name), f"; come back with djed logs -f {item.id}")
+    if json:
+        context.console.json(
+            [{"id": item.id, "name": item.name, "state": item.state} for item in inspections]
+        )
+    else:
+        context.console.lines([(item.id,) for item in inspections])
