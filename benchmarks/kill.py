@@ -17,7 +17,7 @@ def measure() -> Iterator[Row]:
     with place() as folder:
         report = kill_loop(folder, kills=KILLS, progress=_progress)
     yield Row(
-        what="kill -9 of a worker every 0.2–1 s, two workers",
+        what="kill -9 of a worker every 0.2 to 1 s, two workers",
         bar="0 lost, 0 stuck, 0 accepted twice",
         measured=(
             f"{report.kills} kills, {report.inspections} inspections: {report.lost} lost, {report.stuck} stuck, "

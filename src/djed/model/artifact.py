@@ -28,6 +28,8 @@ class Content:
     """Whether we built the wheel from source."""
     file: str | None = None
     """Name of the wheel it was installed from."""
+    modules: tuple[str, ...] = ()
+    """Top-level modules that it brings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

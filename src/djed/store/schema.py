@@ -71,7 +71,6 @@ Index(
     inspections.c.lead,
     inspections.c.seq,
     sqlite_where=inspections.c.due.is_not(None),
-    postgresql_where=inspections.c.due.is_not(None),
 )
 Index("inspections_digest", inspections.c.request_digest)
 Index("inspections_name", inspections.c.name)
@@ -110,14 +109,12 @@ Index(
     jobs.c.turn,
     jobs.c.seq,
     sqlite_where=jobs.c.state.in_(("queued", "active")),
-    postgresql_where=jobs.c.state.in_(("queued", "active")),
 )
 Index(
     "jobs_single_flight",
     jobs.c.key,
     unique=True,
     sqlite_where=jobs.c.state.in_(("queued", "active")),
-    postgresql_where=jobs.c.state.in_(("queued", "active")),
 )
 
 job_uses = Table(

@@ -98,7 +98,7 @@ class Harvester:
             result=result,
             stdout=logs["stdout"],
             stderr=logs["stderr"],
-            context=self._evidence(user),
+            context=self._evidence(attempt, user),
         )
         made = Harvest(failure=failure)
         if failure is None and user is not None:
@@ -139,23 +139,29 @@ class Harvester:
                 return inspections.get(connection, id_)
         return None
 
-    def _evidence(self, user: Inspection | None) -> dict[str, Any]:
+    def _evidence(self, attempt: Attempt, user: Inspection | None) -> dict[str, Any]:
         """What the classes of failure may name."""
-        if user is None:
-            return {}
-        return {
-            "request": user.request,
-            "stack": user.lock.stack if user.lock else {},
-            "python": user.plan.python_version if user.plan else None,
+        job = attempt.job
+        known: dict[str, Any] = {
+            "timeout": job.limits.timeout,
+            "memory": job.limits.memory,
+            "disk": job.limits.disk,
+            "network": job.network,
             "hardware": next(
-                (
-                    node.hardware
-                    for node in self._context.nodes
-                    if user.plan and node.id == user.plan.run_node
-                ),
-                None,
+                (node.hardware for node in self._context.nodes if node.id == attempt.node), None
             ),
         }
+        if user is not None:
+            known["package"] = self._package(attempt, user)
+            known["python"] = user.plan.python_version if user.plan else None
+            known["packages"] = self._modules(job)
+        return known
+
+    def _modules(self, job: Job) -> dict[str, str]:
+        """Package by the modules that it brings, so that a traceback can name the package."""
+        artifact = self._context.find_artifact(job.environment) if job.environment else None
+        contents = artifact.contents if artifact else ()
+        return {module: content.name for content in contents for module in content.modules}
 
     def _product(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Harvest:
         """The lock or the artifact that the job was for."""

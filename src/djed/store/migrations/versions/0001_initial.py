@@ -71,7 +71,6 @@ def upgrade() -> None:
         [sa.literal_column("priority DESC"), "lead", "seq"],
         unique=False,
         sqlite_where=sa.text("due IS NOT NULL"),
-        postgresql_where=sa.text("due IS NOT NULL"),
     )
     op.create_index("inspections_name", "inspections", ["name"], unique=False)
     op.create_table(
@@ -107,7 +106,6 @@ def upgrade() -> None:
         ["key"],
         unique=True,
         sqlite_where=sa.text("state IN ('queued', 'active')"),
-        postgresql_where=sa.text("state IN ('queued', 'active')"),
     )
     op.create_index(
         "jobs_unfinished",
@@ -115,7 +113,6 @@ def upgrade() -> None:
         ["state", sa.literal_column("priority DESC"), "lead", "turn", "seq"],
         unique=False,
         sqlite_where=sa.text("state IN ('queued', 'active')"),
-        postgresql_where=sa.text("state IN ('queued', 'active')"),
     )
     op.create_table(
         "locks",
