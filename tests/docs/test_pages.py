@@ -26,8 +26,11 @@ created-by = "a test"
 [[packages]]
 name = "six"
 version = "1.17.0"
-wheels = [{ name = "six-1.17.0-py2.py3-none-any.whl", url = "https://index.example/six-1.17.0-py2.py3-none-any.whl",
-            hashes = { sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }]
+
+[[packages.wheels]]
+name = "six-1.17.0-py2.py3-none-any.whl"
+url = "https://index.example/six-1.17.0-py2.py3-none-any.whl"
+hashes = { sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
 """
 
 
