@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from djed.errors import NotFoundError, RefusedError, StoreFullError, UnsafeError
 from djed.model.job import At, Attempt, Handle, InputFile, Job, Limits
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 from djed.model.result import Result
+from djed.run import local
 from djed.run.jobdir import JobDirectory
 from djed.run.local import LocalRunner
 from djed.testing.runner_contract import shell, wait
@@ -81,6 +83,15 @@ def bench(data: Path) -> Bench:
 def _job(kind: str, *command: str | At, **more: object) -> Attempt:
     job = Job(kind=kind, command=command, **more)  # type: ignore[arg-type]
     return Attempt(name=f"djed-{kind}-1", job_id=kind, number=1, job=job, node="local/n")
+
+
+def _groups(attempt: Attempt) -> list[Path]:
+    """Control groups that were made for it."""
+    return [
+        Path(folder)
+        for folder, _, _ in os.walk("/sys/fs/cgroup")
+        if Path(folder).name.startswith(attempt.name + ".")
+    ]
 
 
 def _gone(pid: int) -> bool:
@@ -186,6 +197,7 @@ def test_when_the_supervisor_is_killed_the_attempt_is_lost_and_its_processes_end
         time.sleep(0.01)
     assert len(pids) == 2
     assert all(map(_gone, pids))
+    assert _groups(attempt) == []
     runner.release(handle)
     assert runner.find(attempt) is None
 
@@ -199,6 +211,7 @@ def test_a_supervisor_that_is_asked_to_stop_leaves_the_attempt_lost(bench: Bench
     assert supervisor is not None
     os.kill(supervisor.pid, signal.SIGTERM)
     assert wait(runner, handle).state == "lost", "a machine that shuts down is no verdict on the script"
+    assert _groups(attempt) == []
 
 
 def test_a_supervisor_that_breaks_says_why(bench: Bench) -> None:
@@ -362,3 +375,11 @@ def test_the_shim_runs_on_every_python(bench: Bench, monkeypatch: pytest.MonkeyP
     assert timed.timed_out
     assert json.loads((bench.home / attempt.name / "hwinfo.json").read_text())["cpu_info"]
     assert (bench.home / attempt.name / "shim.log").read_text() == ""
+
+
+def test_the_shim_runs_as_one_file(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = Path(local.__file__).with_name("shim")
+    zipapp.create_archive(source, tmp_path / "shim.pyz", filter=lambda path: path.suffix == ".py")
+    monkeypatch.setattr(local, "_SHIM", tmp_path / "shim.pyz")
+    result = bench.complete(bench.runner(), shell("exit 3"))
+    assert (result.exit_code, "cpu_info" in result.hardware) == (3, True)

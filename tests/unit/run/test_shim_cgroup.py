@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from pathlib import Path
@@ -69,7 +70,7 @@ def version2(system: FakeSystem) -> tuple[FakeSystem, str]:
 
 @pytest.fixture
 def version1(system: FakeSystem) -> tuple[FakeSystem, str]:
-    names = "memory.limit_in_bytes memory.memsw.limit_in_bytes pids.max cpu.cfs_period_us cpu.cfs_quota_us cgroup.procs"
+    names = "memory.limit_in_bytes memory.memsw.limit_in_bytes pids.max cpu.cfs_period_us cpu.cfs_quota_us cgroup.procs tasks"
     system.files = dict.fromkeys(names.split(), "")
     for name in ("memory/own", "pids", "cpu"):
         (system.root / name).mkdir(parents=True)
@@ -143,9 +144,7 @@ def test_version_1_writes_each_limit_in_its_hierarchy(version1: tuple[FakeSystem
     assert _text(system.root, "cpu/djed-a/cpu.cfs_quota_us") == "150000"
     assert group.enforced["cpu"] == "cgroup-v1"
     group.join()
-    assert {_text(system.root, name, "djed-a/cgroup.procs") for name in ("memory/own", "pids", "cpu")} == {
-        "0"
-    }
+    assert {_text(system.root, name, "djed-a/tasks") for name in ("memory/own", "pids", "cpu")} == {"0"}
     group.remove()
     assert not (system.root / "memory/own/djed-a").exists()
 
@@ -177,14 +176,30 @@ def test_version_1_tells_a_kill_from_mere_pressure(
     assert group.out_of_memory() is expected
 
 
-def test_leftovers_are_killed_and_removed_by_name(version1: tuple[FakeSystem, str]) -> None:
+def test_leftovers_are_removed_by_name(version1: tuple[FakeSystem, str]) -> None:
     system, proc = version1
     cgroup.create("djed-a", LIMITS, [], proc)
-    (system.root / "pids/djed-a/cgroup.procs").write_text("21\n")
     cgroup.remove("djed-a", proc)
-    assert system.killed == [21]
     assert not (system.root / "pids/djed-a").exists()
     assert not (system.root / "memory/own/djed-a").exists()
+
+
+def test_who_is_left_in_a_group_is_killed_until_it_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup.procs").write_text("21\n")
+    answers = iter([OSError(errno.EBUSY, "busy"), OSError(errno.EBUSY, "busy"), None])
+    killed: list[int] = []
+
+    def rmdir(_: str) -> None:
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    monkeypatch.setattr(cgroup.os, "rmdir", rmdir)
+    monkeypatch.setattr(cgroup.os, "kill", lambda pid, _: killed.append(pid))
+    cgroup._remove(str(tmp_path))
+    assert killed == [21, 21]
+    assert next(answers, "asked no more") == "asked no more"
 
 
 def test_without_groups_rlimits_hold(tmp_path: Path) -> None:
