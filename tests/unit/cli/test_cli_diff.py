@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from djed.cli.render.difference import Compared
+from djed.cli.difference import Compared
 from djed.model.lock import Lock, LockedPackage
 
 Djed = Callable[..., Any]

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from djed.cli.difference import Compared, difference, shape
 from djed.cli.parameters import Injected, Json
-from djed.cli.render.difference import Compared, difference, difference_lines, shape
+from djed.cli.render.difference import difference_lines
 from djed.model.observation import Statistics
 
 if TYPE_CHECKING:

@@ -1,115 +1,20 @@
-"""Only what differs between two inspections."""
+"""The difference between two inspections, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from djed.cli.render.text import Line, bad, bold, dim, good, warn
 from djed.cli.render.words import amount
-from djed.model.codec import encode
-from djed.model.inspection import Inspection, JobRecord
 
-__all__ = ["Change", "Compared", "Difference", "difference", "difference_lines", "shape"]
+if TYPE_CHECKING:
+    from djed.cli.difference import Change, Compared, Difference
+    from djed.model.inspection import Inspection
 
+__all__ = ["difference_lines"]
 
-_HARDWARE = {
-    "processor": ("cpu_info", "brand_raw"),
-    "cpu_family": ("cpu_info", "family"),
-    "cpu_model": ("cpu_info", "model"),
-    "cpu_stepping": ("cpu_info", "stepping"),
-    "arch": ("platform", "machine"),
-    "kernel": ("platform", "release"),
-    "libc": ("libc", "version"),
-    "governor": ("frequency", "governor"),
-    "turbo": ("frequency", "turbo"),
-    "virtualization": ("virtualization", "vendor"),
-}
-"""Where in a hardware record that lies which may explain another result."""
 _VERDICTS = {"faster": good, "slower": bad, "cannot_tell": warn}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """One thing that differs; ``None``: it is not there."""
-
-    name: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
-    """One metric of both."""
-
-    metric: str
-    unit: str | None
-    before: float
-    after: float
-    """Medians."""
-    ratio: float | None
-    """after / before; ``None`` where it cannot be said."""
-    low: float | None
-    """Lower end of the ratio's 95 % interval."""
-    high: float | None
-    floor: float
-    """Relative difference below which nothing is believed."""
-    verdict: str
-    """``faster``, ``slower``, ``higher``, ``lower``, ``same`` or ``cannot_tell``; of the second."""
-    reason: str
-
-    @property
-    def sentence(self) -> str:
-        """The verdict with its numbers."""
-        if self.verdict in {"same", "cannot_tell"} or not (self.ratio and self.low and self.high):
-            return f"{'no difference' if self.verdict == 'same' else 'cannot tell'}: {self.reason}"
-        ends = (self.ratio, self.low, self.high)
-        # "1.31 times faster" and "1.31 times slower" read alike, so the ratio is always the one above 1.
-        ratio, low, high = ends if self.ratio >= 1 else (1 / self.ratio, 1 / self.high, 1 / self.low)
-        return f"B is {ratio:.3g}\u00d7 {self.verdict} ({low:.3g}\u2013{high:.3g})"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """All that differs, by section."""
-
-    request: tuple[Change, ...] = ()
-    packages: tuple[Change, ...] = ()
-    environment: tuple[Change, ...] = ()
-    hardware: tuple[Change, ...] = ()
-    outcome: tuple[Change, ...] = ()
-    results: tuple[Compared, ...] = ()
-
-
-def difference(
-    a: Inspection,
-    b: Inspection,
-    jobs: tuple[Sequence[JobRecord], Sequence[JobRecord]],
-    results: Sequence[Compared],
-) -> Difference:
-    """What differs between ``a`` and ``b``, whose ``jobs`` these are."""
-    reports = [_report(side) for side in jobs]
-    packages = _changes(a.lock.stack if a.lock else {}, b.lock.stack if b.lock else {})
-    environment = _changes(_environment(a, reports[0]), _environment(b, reports[1]))
-    if packages:  # then another artifact goes without saying
-        environment = tuple(change for change in environment if change.name != "artifact")
-    return Difference(
-        request=_changes(_request(a), _request(b)),
-        packages=packages,
-        environment=environment,
-        hardware=(
-            *_changes(_hardware(jobs[0], reports[0]), _hardware(jobs[1], reports[1])),
-            *_flags(*reports),
-        ),
-        outcome=_changes(_outcome(a), _outcome(b)),
-        results=tuple(results),
-    )
-
-
-def shape(a: Inspection, b: Inspection, found: Difference) -> dict[str, Any]:
-    """The JSON of a difference."""
-    return {"a": a.id, "b": b.id, **asdict(found)}
 
 
 def difference_lines(a: Inspection, b: Inspection, found: Difference) -> list[Line]:
@@ -159,85 +64,3 @@ def _results(found: Sequence[Compared]) -> list[Line]:
         )
         for item, value in zip(found, values, strict=True)
     ]
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    names = [*before, *(name for name in after if name not in before)]
-    return tuple(
-        Change(name=name, before=before.get(name), after=after.get(name))
-        for name in sorted(names)
-        if before.get(name) != after.get(name)
-    )
-
-
-def _request(item: Inspection) -> dict[str, Any]:
-    # The lock is compared package by package instead, and the names stand at the head.
-    request = replace(item.request, name="", environment=replace(item.request.environment, lock=None))
-    return dict(_flat(encode(request), ""))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        if key == "digest":
-            found.append((prefix + key, _short(value)))
-        elif isinstance(value, dict):
-            found += _flat(value, f"{prefix}{key}.")
-        elif key != "size" or "digest" not in tree:  # another size goes without saying
-            found.append((prefix + key, value))
-    return found
-
-
-def _short(digest: str | None) -> str | None:
-    return digest and digest.removeprefix("sha256:")[:16]
-
-
-def _report(jobs: Sequence[JobRecord]) -> Mapping[str, Any]:
-    return next((job.result for job in reversed(jobs) if job.kind == "run" and job.result), {})
-
-
-def _environment(item: Inspection, report: Mapping[str, Any]) -> dict[str, Any]:
-    system = report.get("os_release") or {}
-    values = {
-        "python": item.lock.python if item.lock else None,
-        "platform": item.lock.platform if item.lock else None,
-        "artifact": _short(item.artifact),
-        "os": system.get("pretty_name"),
-        "sandbox": report.get("sandbox"),
-        "sandbox tool": report.get("sandbox_tool"),
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _hardware(jobs: Sequence[JobRecord], report: Mapping[str, Any]) -> dict[str, Any]:
-    info = report.get("hwinfo") or {}
-    values = {
-        "node": next((job.node for job in reversed(jobs) if job.kind == "run"), None),
-        "cpus": report.get("cpus") and len(report["cpus"]),
-        "memory": _at(info, "memory", "total"),
-        "gpus": [gpu.get("name") for gpu in info.get("gpus") or ()] or None,
-        "microcode": info.get("microcode"),
-        **{name: _at(info, *keys) for name, keys in _HARDWARE.items()},
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _at(tree: Any, *keys: str) -> Any:
-    """What lies there in a record that may be of an older Djed, or of none."""
-    for key in keys:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
-
-
-def _flags(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The CPU flags that only one of them has."""
-    a, b = (set(_at(side, "hwinfo", "cpu_features", "flags") or ()) for side in (before, after))
-    if not a or not b or a == b:
-        return ()
-    only_a, only_b = " ".join(sorted(a - b)) or None, " ".join(sorted(b - a)) or None
-    return (Change(name="cpu_flags", before=only_a, after=only_b),)
-
-
-def _outcome(item: Inspection) -> dict[str, Any]:
-    values = {"state": item.state, "outcome": item.outcome, "failure": item.failure and item.failure.kind}
-    return {name: value for name, value in values.items() if value is not None}
