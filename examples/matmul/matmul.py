@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 SIZE = int(os.environ.get("MATMUL_MATRIX_SIZE", "512"))
-REPETITIONS = int(os.environ.get("MATMUL_REPS", "30"))
+REPETITIONS = int(os.environ.get("MATMUL_REPS", "200"))
 DTYPE = os.environ.get("MATMUL_DTYPE", "float32")
 
 
