@@ -51,6 +51,7 @@ PACKAGES = {
     "no_wheel_abi": ("no_wheel", "no wheel for this Python; there are wheels for cp39, cp310, cp311."),
     "no_wheel_tags": ("no_wheel", "no wheel for this platform; there are wheels for win32, win_amd64, win_arm64."),
     "no_wheel_unusable": ("no_wheel", "numpy>=2.5.0 has no wheel"),
+    "pkg_config": ("header_missing", "mysqlclient==2.2.4 needs the development files of mysqlclient"),
     "project_conflict": ("conflict", "pandas>=2.1.0 needs numpy>=1.23.2, and you ask for numpy<1.20."),
     "project_conflict_direct": ("conflict", "you ask for numpy==2.1.0, and you ask for numpy<2."),
     "project_conflict_universal": ("conflict", "psij-python>=0.9.11 needs pystache>=0.6.0, and you ask for pystache<0.6."),

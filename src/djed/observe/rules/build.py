@@ -41,6 +41,8 @@ _PKG_CONFIG = re.compile(
     r"No package '([\w.+-]{1,100})' found|Package '?([\w.+-]{1,100})'? was not found in the pkg-config"
     r"|Dependency \"([\w.+-]{1,100})\" not found"
 )
+# A probe that found nothing is the reason only where the end speaks of it: most builds try one name after another.
+_PROBE = re.compile(r"'pkg-config --exists ([\w.+-]{1,100})' returned non-zero")
 _TOOL_GIVES = re.compile(
     r"\b(pg_config|mysql_config|llvm-config|gdal-config|nc-config|curl-config|xml2-config) (?:executable )?(?:is )?not found"
     r"|([a-z]{2,12}[-_]config): (?:command )?not found"
@@ -98,29 +100,14 @@ def compiler_missing(case: Case) -> Failure | None:
 
 
 def header_missing(case: Case) -> Failure | None:
-    """A header of a library is not there."""
+    """A header of a library, or what else one needs to build against it, is not there."""
+    patterns = [_HEADER, _PKG_CONFIG, _TOOL_GIVES]
+    if any("pkg-config name" in line for line in case.last(10)):
+        patterns.append(_PROBE)
     for line in case.log:
-        match = _HEADER.search(line) or _PKG_CONFIG.search(line) or _TOOL_GIVES.search(line)
-        if match is None:
-            continue
-        header = next(word for word in match.groups() if word)
-        native = HEADERS.get(header) or HEADERS.get(header.split("/")[0] + "/")
-        what = (
-            f"the header {header}"
-            if header.endswith((".h", ".hh", ".hpp", ".hxx", ".inc"))
-            else f"the development files of {header}"
-        )
-        return case.failure(
-            "header_missing",
-            f"{_package(case)} needs {what}, which {'are' if 'files' in what else 'is'} not there.",
-            hint=f"On Debian and Ubuntu the package {native} has it."
-            if native
-            else "Install the development package (-dev) of that library.",
-            shown=[line, *_failed_lines(case)],
-            header=header,
-            package=package_name(case),
-            native=native,
-        )
+        match = next((found for pattern in patterns if (found := pattern.search(line))), None)
+        if match is not None:
+            return _header_failure(case, next(word for word in match.groups() if word), line)
     return None
 
 
@@ -168,6 +155,23 @@ def backend_failed(case: Case) -> Failure | None:
         hint="Choose a version with a wheel, or look in the log for what its build needs.",
         shown=[*_failed_lines(case), *said[-6:]],
         package=package_name(case),
+    )
+
+
+def _header_failure(case: Case, header: str, line: str) -> Failure:
+    native = HEADERS.get(header) or HEADERS.get(header.split("/", maxsplit=1)[0] + "/")
+    is_header = header.endswith((".h", ".hh", ".hpp", ".hxx", ".inc"))
+    needs = f"the header {header}, which is" if is_header else f"the development files of {header}, which are"
+    return case.failure(
+        "header_missing",
+        f"{_package(case)} needs {needs} not there.",
+        hint=f"On Debian and Ubuntu the package {native} has it."
+        if native
+        else "Install the development package (-dev) of that library.",
+        shown=[line, *_failed_lines(case)],
+        header=header,
+        package=package_name(case),
+        native=native,
     )
 
 

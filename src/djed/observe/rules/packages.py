@@ -26,6 +26,7 @@ HEADERS: Mapping[str, str] = {
     "ft2build.h": "libfreetype-dev",
     "libpq-fe.h": "libpq-dev",
     "pg_config": "libpq-dev",
+    "graphviz/": "libgraphviz-dev",
     "mysql.h": "default-libmysqlclient-dev",
     "mysql_config": "default-libmysqlclient-dev",
     "mysqlclient": "default-libmysqlclient-dev",
