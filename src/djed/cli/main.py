@@ -53,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     mine, theirs = _split(arguments)
     console = Console()
     try:
+        _check(arguments)
         code = _dispatch(mine, theirs)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -78,6 +79,13 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
         return list(arguments), ()
     at = list(arguments).index("--")
     return list(arguments[:at]), tuple(arguments[at + 1 :])
+
+
+def _check(arguments: Sequence[str]) -> None:
+    """Refuse what cannot be written into a request, a store or a message."""
+    for argument in arguments:
+        if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):
+            raise RequestError(f"The argument {argument!r} is not UTF-8.")
 
 
 def build(theirs: tuple[str, ...] = (), *, helps: bool = True) -> App:

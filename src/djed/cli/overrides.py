@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from djed.cli.parameters import Count
 from djed.errors import RequestError
 from djed.model.request import Environment, Request, Reuse, Run, SandboxLevel
 
@@ -21,7 +22,7 @@ class Overrides:
     """What the command line says instead of the request; ``None`` and empty say nothing. Each field is an option."""
 
     name: Annotated[str | None, Parameter(metavar="NAME", help="Name of the inspection.")] = None
-    repeat: Annotated[int | None, Parameter(metavar="N", help="Measured runs.")] = None
+    repeat: Annotated[Count | None, Parameter(metavar="N", help="Measured runs.")] = None
     python: Annotated[str | None, Parameter(metavar="X", help="Python version or specifier.")] = None
     packages: Annotated[
         tuple[str, ...], Parameter(name="--with", metavar="PKG", help="A further package; may be repeated.")

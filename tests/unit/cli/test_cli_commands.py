@@ -191,7 +191,17 @@ def test_schema_is_a_schema(djed: Djed) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["dance"], ["list", "--dance"], ["show"], ["list", "--limit", "x"], ["show", "a", "b"]]
+    "arguments",
+    [
+        ["dance"],
+        ["list", "--dance"],
+        ["show"],
+        ["list", "--limit", "x"],
+        ["show", "a", "b"],
+        ["list", "--limit", "1.5"],
+        ["list", "--limit", "-1"],
+        ["show", "\udcff"],
+    ],
 )
 def test_a_wrong_call_is_a_sentence_and_exit_code_2(djed: Djed, arguments: list[str]) -> None:
     result = djed(*arguments)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from djed.cli.parameters import Injected, Json
+from djed.cli.parameters import Count, Injected, Json
 from djed.cli.render import shapes
 from djed.cli.render.table import Column, table
 from djed.cli.render.text import Part, bold, dim
@@ -28,7 +28,7 @@ def list_inspections(
         list[_State] | None, Parameter(help="Only those in this state or with this outcome; may be repeated.")
     ] = None,
     name: Annotated[str | None, Parameter(help="Only those of this name.")] = None,
-    limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    limit: Annotated[Count, Parameter(help="At most so many.")] = 50,
     json: Json = False,
     context: Injected,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from djed.cli import follow, outcome
-from djed.cli.parameters import Injected, Reference
+from djed.cli.parameters import Count, Injected, Reference
 from djed.cli.render.text import bold, dim, log_lines
 from djed.cli.tail import Tail
 from djed.errors import NotFoundError, RequestError
@@ -30,7 +30,7 @@ def logs(
     job: Annotated[
         str | None, Parameter(metavar="ROLE", help="Only this job: lock, build, wheel:NAME, run:0.")
     ] = None,
-    run: Annotated[int | None, Parameter(metavar="N", help="Only this run, from 0.")] = None,
+    run: Annotated[Count | None, Parameter(metavar="N", help="Only this run, from 0.")] = None,
     stdout: Annotated[bool, Parameter(help="Only standard output.")] = False,
     stderr: Annotated[bool, Parameter(help="Only standard error.")] = False,
     everything: Annotated[bool, Parameter(name="--all", help="All jobs, also lock and build.")] = False,
