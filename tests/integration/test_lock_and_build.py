@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import select
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.index import Distribution, LoopbackIndex, sdist, wheel
+from tests.support.workshop import LIMITS, Shelf, Workshop
 
 from djed.build import (
-    Assembly,
     BuildError,
-    Sealed,
     VenvBuilder,
     WheelBuilder,
     check_manifest,
     given_lock,
-    host_digest,
     needs_lock_job,
     read_lock,
     render_lock,
@@ -28,111 +24,12 @@ from djed.build import (
 )
 from djed.config import Config
 from djed.errors import ToolError
-from djed.model.artifact import Artifact
-from djed.model.hardware import Interpreter, Node
-from djed.model.job import Attempt, Job, Limits
+from djed.model.hardware import Node
 from djed.model.lock import Lock, LockedPackage
 from djed.model.request import Environment, Index
-from djed.model.result import Result
 from djed.run.local import LocalRunner
 
 pytestmark = [pytest.mark.needs("uv"), pytest.mark.needs("bwrap")]
-
-LIMITS = Limits(timeout=60, disk=2**30)
-
-
-@dataclass
-class Shelf:
-    """Artifacts where the runner finds them."""
-
-    folder: Path
-    paths: dict[str, Path] = field(default_factory=dict)
-
-    def blob(self, digest: str) -> Path:
-        raise AssertionError(f"no job here has the blob {digest}")
-
-    def artifact(self, digest: str) -> Path:
-        return self.paths[digest]
-
-    def keep(self, sealed: Sealed) -> Artifact:
-        """Move a sealed artifact to its place, as the engine does."""
-        place = self.folder / sealed.artifact.path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        sealed.path.rename(place)
-        self.paths[sealed.artifact.digest] = place
-        return sealed.artifact
-
-
-class Workshop:
-    """Runs the jobs of one test and hands on what they leave."""
-
-    def __init__(self, folder: Path, node: Node) -> None:
-        self.data = folder / "data"
-        self.attempts = self.data / "attempts"
-        self.shelf = Shelf(folder=self.data / "artifacts")
-        self.runner = LocalRunner(self.attempts, self.shelf, config=Config(data=self.data))
-        self.node = node
-        self.interpreter: Interpreter = node.interpreters[0]
-        self.base = host_digest(self.node, self.interpreter)
-        self._numbers = count(1)
-        self.errors = ""
-
-    def run(self, job: Job) -> tuple[Result, Path]:
-        """The result of a job, and its outputs; what it wrote to stderr is in ``errors``."""
-        number = next(self._numbers)
-        name = f"djed-test-{number}"
-        attempt = Attempt(name=name, job_id="test", number=number, job=job, node=self.node.id)
-        handle = self.runner.submit(attempt)
-        while self.runner.poll([handle])[name].state in {"waiting", "running"}:
-            descriptor = self.runner.fileno(handle)
-            select.select([descriptor] if descriptor is not None else [], [], [], 1)
-        result = self.runner.collect(handle, self.attempts / name)
-        self.errors = b"".join(self.runner.logs(handle, "stderr")).decode(errors="replace")
-        return result, self.attempts / name / "outputs"
-
-    def lock(self, environment: Environment) -> Lock:
-        """Lock it with a job."""
-        job = render_lock(
-            environment, interpreter=self.interpreter, node=self.node, limits=LIMITS, sandbox="bwrap"
-        )
-        result, outputs = self.run(job)
-        assert result.exit_code == 0, self.errors
-        return read_lock(outputs, environment, interpreter=self.interpreter, node=self.node, base=self.base)
-
-    def assembly(self, environment: Environment, lock: Lock) -> Assembly:
-        return Assembly(
-            environment=environment,
-            lock=lock,
-            interpreter=self.interpreter,
-            node=self.node,
-            base=self.base,
-            limits=LIMITS,
-            sandbox="bwrap",
-        )
-
-    def wheel(self, assembly: Assembly) -> Artifact:
-        """Build the wheel of ``assembly.package``."""
-        result, outputs = self.run(WheelBuilder().render(assembly))
-        assert result.exit_code == 0, self.errors
-        return self.shelf.keep(WheelBuilder().seal(assembly, result, outputs))
-
-    def build(self, environment: Environment, lock: Lock | None = None) -> Artifact:
-        """Lock it, build what has no wheel, and then the environment."""
-        assembly = self.assembly(environment, lock or self.lock(environment))
-        wheels = {
-            name: self.wheel(replace(assembly, package=name)) for name in source_packages(assembly.lock)
-        }
-        assembly = replace(assembly, wheels=wheels)
-        result, outputs = self.run(VenvBuilder().render(assembly))
-        assert result.exit_code == 0, self.errors
-        return self.shelf.keep(VenvBuilder().seal(assembly, result, outputs))
-
-    def python(self, artifact: Artifact, code: str) -> str:
-        """What a line of Python prints in the environment, where it has been moved to."""
-        python = self.shelf.paths[artifact.digest] / "bin/python"
-        return subprocess.run(
-            [python, "-c", code], capture_output=True, text=True, check=True, timeout=30
-        ).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +126,23 @@ def test_constraints_bound_versions_and_add_nothing(workshop: Workshop, serve: S
     )
     lock = workshop.lock(asking(index, "app", constraints=("leaf<2", "x==1")))
     assert lock.stack == {"app": "1.0", "leaf": "1.0"}
+
+
+def test_a_configuration_file_of_uv_does_not_outrank_the_request(
+    workshop: Workshop, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, configured = serve(wheel("leaf", "1.0"), wheel("leaf", "2.0")), serve(wheel("leaf", "9.0"))
+    (tmp_path / "uv.toml").write_text(f'[[index]]\nurl = "{configured.url}"\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    assert workshop.lock(asking(index, "leaf", constraints=("leaf<2",))).stack == {"leaf": "1.0"}
+    assert configured.asked == []
+
+
+def test_a_package_at_an_address_is_locked_by_its_hash(workshop: Workshop, serve: Serve) -> None:
+    index = serve(wheel("leaf", "1.0"))
+    address = f"{index.url.removesuffix('simple')}files/{index.distributions[0].filename}"
+    artifact = workshop.build(asking(index, f"leaf @ {address}"))
+    assert artifact.contents[0].hashes == (f"sha256:{index.distributions[0].sha256}",)
 
 
 def test_a_dependency_of_a_dependency_comes_from_its_own_index_alone(

@@ -83,7 +83,9 @@ def wheel_ranks(interpreter: Interpreter, platform: Platform) -> dict[Tag, int]:
     major, minor = (int(part) for part in interpreter.version.split(".")[:2])
     name, platforms = f"cp{major}{minor}", platform.tags()
     ranks: dict[Tag, int] = {}
-    for tag in cpython_tags((major, minor), [name], platforms):
+    # Until 3.7 the ABI was named with the flag of its memory allocator.
+    abi = name if (major, minor) >= (3, 8) else f"{name}m"
+    for tag in cpython_tags((major, minor), [abi], platforms):
         ranks.setdefault(tag, len(ranks))
     for tag in compatible_tags((major, minor), name, platforms):
         ranks.setdefault(tag, len(ranks))

@@ -52,19 +52,20 @@ def read_metadata(data: bytes) -> Content:
 
 
 def _licence(headers: dict[str, list[str]]) -> str | None:
-    """The SPDX expression, else the first line of the licence text, else the classifiers."""
-    for name in ("license-expression", "license"):
-        for value in headers.get(name, ()):
-            line = value.split("\n", 1)[0].strip()
-            if line.lower() not in _UNKNOWN:
-                return line[:_MAX_TEXT]
+    """The SPDX expression, else the licence in one line, else the classifiers, else the first line of the licence's whole text."""
     prefix = "License :: "
-    found = [
+    classifiers = [
         line.rpartition(" :: ")[2]
         for line in headers.get("classifier", ())
         if line.startswith(prefix) and line != f"{prefix}OSI Approved"
     ]
-    return " AND ".join(found)[:_MAX_TEXT] or None
+    texts = headers.get("license-expression", []) + headers.get("license", [])
+    known = [text for text in texts if text.lower() not in _UNKNOWN]
+    short = [text for text in known if "\n" not in text]
+    for text in (*short, " AND ".join(classifiers), *known):
+        if text:
+            return text.split("\n", 1)[0].strip()[:_MAX_TEXT]
+    return None
 
 
 def _headers(text: str) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,10 @@ def metadata(*lines: str) -> bytes:
         (["License-Expression: MIT OR Apache-2.0", "License: other"], "MIT OR Apache-2.0"),
         (["License: BSD 3-Clause", "Classifier: License :: OSI Approved :: MIT License"], "BSD 3-Clause"),
         (["License: Copyright (c) 2005", "        All rights reserved."], "Copyright (c) 2005"),
+        (
+            ["License: Copyright", "        All", "Classifier: License :: OSI Approved :: BSD License"],
+            "BSD License",
+        ),
         (["License: UNKNOWN", "Classifier: License :: OSI Approved :: BSD License"], "BSD License"),
         (
             ["Classifier: License :: OSI Approved", "Classifier: License :: OSI Approved :: MIT License"],

@@ -7,7 +7,7 @@ import pytest
 from tests.support.assemblies import INTERPRETER, NODE
 
 from djed.build import BUILDERS, host_digest, uv_settings
-from djed.build.compatibility import Platform, platform_of
+from djed.build.compatibility import Platform, platform_of, wheel_ranks
 from djed.errors import ConfigError
 from djed.model.request import Environment
 
@@ -74,6 +74,12 @@ def test_platform_tags_are_best_first_with_their_old_names() -> None:
         "linux_x86_64",
     )
     assert Platform(arch="riscv64").tags() == ("linux_riscv64",)
+
+
+@pytest.mark.parametrize(("version", "best"), [("3.7.16", "cp37-cp37m"), ("3.11.7", "cp311-cp311")])
+def test_the_best_tag_is_that_of_the_interpreter_itself(version: str, best: str) -> None:
+    ranks = wheel_ranks(replace(INTERPRETER, version=version), Platform(arch="x86_64", libc="glibc2.36"))
+    assert str(min(ranks, key=ranks.__getitem__)) == f"{best}-manylinux_2_36_x86_64"
 
 
 def test_every_builder_is_known_by_what_it_builds() -> None:

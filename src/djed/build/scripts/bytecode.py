@@ -2,7 +2,7 @@
 
 An environment is mounted read-only, so without this every run would compile anew whatever it imports. What is compiled is kept by the
 digest of its source: the same whoever compiled it, so no package can plant code for another one. Compiling runs no code of a package.
-Runs under the job's Python, 3.8 or newer; without pathlib, whose import takes longer than most of the work.
+Runs under the job's Python, 3.7 or newer; without pathlib, whose import takes longer than most of the work.
 """
 
 from __future__ import annotations

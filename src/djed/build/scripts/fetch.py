@@ -1,4 +1,4 @@
-"""Fetch one file and check its hash: ``fetch.py URL FILE ALGORITHM HEX LIMIT``. Runs under the job's Python, 3.8 or newer."""
+"""Fetch one file and check its hash: ``fetch.py URL FILE ALGORITHM HEX LIMIT``. Runs under the job's Python, 3.7 or newer."""
 
 import hashlib
 import sys
@@ -14,7 +14,7 @@ def main() -> None:
     computed, left = hashlib.new(algorithm), int(limit)
     try:
         with urllib.request.urlopen(url, timeout=60) as answer, open(file, "wb") as target:  # noqa: S310 - only http(s) gets here
-            while chunk := answer.read(CHUNK):
+            for chunk in iter(lambda: answer.read(CHUNK), b""):
                 left -= len(chunk)
                 if left < 0:
                     sys.exit(f"error: {file} is larger than {limit} bytes")
