@@ -43,7 +43,16 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _flag(text: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    known = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
     if text.lower() not in known:
         raise ValueError(f"{text!r} is neither true nor false")
     return known[text.lower()]
@@ -66,25 +75,53 @@ def _count(text: str) -> int:
 class Config:
     """The settings in force."""
 
-    data: Path = _setting("data", _data_home, _path, "Folder of the store, artifacts, caches and job directories.")
-    sandbox_floor: str = _setting("sandbox.floor", "none", _level, "Weakest sandbox level in which anything may run.")
+    data: Path = _setting(
+        "data", _data_home, _path, "Folder of the store, artifacts, caches and job directories."
+    )
+    sandbox_floor: str = _setting(
+        "sandbox.floor", "none", _level, "Weakest sandbox level in which anything may run."
+    )
     indexes_allow_private: bool = _setting(
-        "indexes.allow_private", False, _flag, "Whether a request may name an index at a private or loopback address."
+        "indexes.allow_private",
+        False,
+        _flag,
+        "Whether a request may name an index at a private or loopback address.",
     )
     locks_max_age: float = _setting(
-        "locks.max_age", 600.0, parse_duration, "How long a lock answers the same question again (for ever with exclude_newer)."
+        "locks.max_age",
+        600.0,
+        parse_duration,
+        "How long a lock answers the same question again (for ever with exclude_newer).",
     )
-    limits_disk: int = _setting("limits.disk", 10 * 2**30, parse_size, "Bytes a job may leave in its directories.")
-    limits_output: int = _setting("limits.output", 16 * 2**20, parse_size, "Bytes kept of each of stdout and stderr.")
-    limits_processes: int = _setting("limits.processes", 1024, _count, "Processes and threads of a job at once.")
+    limits_disk: int = _setting(
+        "limits.disk", 10 * 2**30, parse_size, "Bytes a job may leave in its directories."
+    )
+    limits_output: int = _setting(
+        "limits.output", 16 * 2**20, parse_size, "Bytes kept of each of stdout and stderr."
+    )
+    limits_processes: int = _setting(
+        "limits.processes", 1024, _count, "Processes and threads of a job at once."
+    )
     limits_request: int = _setting("limits.request", 2**20, parse_size, "Bytes of a request file.")
     limits_files: int = _setting("limits.files", 256 * 2**20, parse_size, "Bytes of all files of a request.")
-    lease: float = _setting("worker.lease", 15.0, parse_duration, "How long a worker that says nothing keeps its work.")
-    attempts: int = _setting("worker.attempts", 3, _count, "Attempts of a job whose machine or supervisor died.")
-    pythons: tuple[str, ...] = _setting(
-        "pythons", (), _words, "Further folders or executables in which to look for Pythons, beside those that uv finds."
+    lease: float = _setting(
+        "worker.lease", 15.0, parse_duration, "How long a worker that says nothing keeps its work."
     )
-    uv: str | None = _setting("uv", None, str, "The uv executable. Default: the one that was installed with Djed, else the one on the PATH.")
+    attempts: int = _setting(
+        "worker.attempts", 3, _count, "Attempts of a job whose machine or supervisor died."
+    )
+    pythons: tuple[str, ...] = _setting(
+        "pythons",
+        (),
+        _words,
+        "Further folders or executables in which to look for Pythons, beside those that uv finds.",
+    )
+    uv: str | None = _setting(
+        "uv",
+        None,
+        str,
+        "The uv executable. Default: the one that was installed with Djed, else the one on the PATH.",
+    )
     labels: tuple[str, ...] = _setting("labels", (), _words, "Labels of this node, as name=value.")
     sources: Mapping[str, Source] = field(default_factory=dict)
     """Source of each value by setting name."""
@@ -102,7 +139,10 @@ def settings() -> tuple[tuple[str, str, Any, str, str], ...]:
 
 
 def load(
-    overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, str] | None = None, file: Path | None = None
+    overrides: Mapping[str, str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
 ) -> Config:
     """The settings in force. ``overrides`` come from the command line, by setting name. Raises ``ConfigError``."""
     environ = os.environ if environ is None else environ
@@ -110,7 +150,10 @@ def load(
     sources: dict[str, Source] = {}
     layers: tuple[tuple[Source, Mapping[str, str]], ...] = (
         ("file", _read_file(file or _config_file(environ))),
-        ("environment", {name: environ[variable] for name, variable, *_ in settings() if variable in environ}),
+        (
+            "environment",
+            {name: environ[variable] for name, variable, *_ in settings() if variable in environ},
+        ),
         ("command line", overrides or {}),
     )
     readers = {item.metadata["name"]: item for item in fields(Config) if item.metadata}
@@ -119,7 +162,8 @@ def load(
             if name not in readers:
                 near = get_close_matches(name, readers, 1)
                 raise ConfigError(
-                    f"There is no setting {name!r} (from the {source}).", hint=f"Did you mean {near[0]!r}?" if near else None
+                    f"There is no setting {name!r} (from the {source}).",
+                    hint=f"Did you mean {near[0]!r}?" if near else None,
                 )
             try:
                 values[readers[name].name] = readers[name].metadata["read"](text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 __all__ = ["JSON", "decode", "encode"]
@@ -23,7 +23,7 @@ def encode(value: Any) -> Any:
     """A JSON value of a noun, mapping, sequence or plain value; defaults are left out."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             name: encode(item)
             for name, default, factory in _fields(type(value))
@@ -41,10 +41,10 @@ def decode(kind: type[T], data: Any) -> T:
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{kind!r} is not a noun")
     readers = _readers(kind)
-    return kind(**{key: readers[key](item) for key, item in data.items() if key in readers})  # type: ignore[return-value]
+    return kind(**{key: readers[key](item) for key, item in data.items() if key in readers})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(kind: type) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
     return tuple(
         (
@@ -56,7 +56,7 @@ def _fields(kind: type) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _readers(kind: type) -> dict[str, Callable[[Any], Any]]:
     hints = get_type_hints(kind)
     return {field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)}
@@ -64,8 +64,8 @@ def _readers(kind: type) -> dict[str, Callable[[Any], Any]]:
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
     origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return lambda data: decode(hint, data)  # type: ignore[arg-type]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return lambda data: decode(hint, data)
     if origin in {Union, types.UnionType}:
         return _union_reader(arguments)
     if origin is tuple:
@@ -83,13 +83,15 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
 
 def _union_reader(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
     """Plain values pass; an object goes to the one noun of the union, a list to its one tuple."""
-    nouns = [hint for hint in arguments if dataclasses.is_dataclass(hint)]
+    noun = next(
+        (hint for hint in arguments if isinstance(hint, type) and dataclasses.is_dataclass(hint)), None
+    )
     lists = [_reader(hint) for hint in arguments if get_origin(hint) is tuple]
     maps = [_reader(hint) for hint in arguments if get_origin(hint) not in {tuple, None, Literal}]
 
     def read(data: Any) -> Any:
         if isinstance(data, dict):
-            return decode(nouns[0], data) if nouns else maps[0](data) if maps else data
+            return decode(noun, data) if noun else maps[0](data) if maps else data
         if isinstance(data, list):
             return lists[0](data) if lists else data
         return data

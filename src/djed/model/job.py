@@ -8,7 +8,20 @@ from typing import Any, Literal
 
 from djed.model.request import SandboxLevel
 
-__all__ = ["At", "Attempt", "Cache", "Handle", "InputFile", "Job", "JobKind", "JobState", "JobStatus", "Limits", "NewJob", "Place"]
+__all__ = [
+    "At",
+    "Attempt",
+    "Cache",
+    "Handle",
+    "InputFile",
+    "Job",
+    "JobKind",
+    "JobState",
+    "JobStatus",
+    "Limits",
+    "NewJob",
+    "Place",
+]
 
 JobKind = Literal["lock", "wheel", "build", "run"]
 JobState = Literal["queued", "active", "succeeded", "failed", "cancelled"]

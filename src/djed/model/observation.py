@@ -58,7 +58,7 @@ class Statistics:
     verdict: Verdict = "single"
     """``noisy``: too noisy to rank; ``single``: one value says nothing about spread."""
     reason: str | None = None
-    """Why it is noisy, as a sentence."""
+    """Why it is noisy, or what few repeats are worth, as a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Range", "format_duration", "format_size", "parse_count", "parse_duration", "parse_range", "parse_size"]
+__all__ = [
+    "Range",
+    "format_duration",
+    "format_size",
+    "parse_count",
+    "parse_duration",
+    "parse_range",
+    "parse_size",
+]
 
 _SIZE_UNITS = {
     "": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,

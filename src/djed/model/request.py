@@ -236,7 +236,8 @@ class Request:
     sandbox: SandboxLevel | None = None
     """The weakest sandbox that is acceptable. Default: the best that is there."""
     reuse: Reuse = "artifact"
-    """``artifact``: build once, measure again. ``result``: an identical inspection that succeeded is the answer. ``nothing``: do all anew."""
+    """``artifact``: build once, measure again. ``result``: an identical inspection that succeeded is the answer.
+    ``nothing``: do all anew."""
     priority: int = 0
     """Higher goes first."""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -20,7 +20,6 @@ from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass, Stage
 from djed.model.quantity import format_size
 from djed.model.result import OutputFile, Result
-from djed.observe.indicator import metrics
 from djed.observe.outcome import classify
 from djed.observe.report import report
 from djed.pipeline import Context, assemble
@@ -105,7 +104,7 @@ class Harvester:
             made = self._product(attempt, result, home, user)
         if attempt.job.kind == "run":
             result = self._outputs(result, home / "outputs")
-        return replace(made, report=self._report(attempt, result, logs, user, made.failure))
+        return replace(made, report=self._report(attempt, result, logs=logs, user=user, failure=made.failure))
 
     def _logs(self, result: Result, home: Path) -> tuple[Result, dict[str, bytes]]:
         """The streams as blobs and as bytes."""
@@ -152,7 +151,8 @@ class Harvester:
             ),
         }
         if user is not None:
-            known["package"] = self._package(attempt, user)
+            package = self._package(attempt, user)
+            known["package"] = f"{package}=={user.lock.stack[package]}" if package and user.lock else None
             known["python"] = user.plan.python_version if user.plan else None
             known["packages"] = self._modules(job)
         return known
@@ -217,16 +217,17 @@ class Harvester:
             records = jobs.of_inspection(connection, [user.id], with_results=False)[user.id]
         return next(record.role.partition(":")[2] for record in records if record.id == attempt.job_id)
 
+    @staticmethod
     def _report(
-        self,
         attempt: Attempt,
         result: Result,
+        *,
         logs: Mapping[str, bytes],
         user: Inspection | None,
         failure: Failure | None,
     ) -> Mapping[str, Any]:
         script = next((file.digest for file in reversed(attempt.job.files) if file.digest), None)
-        found = report(
+        return report(
             result,
             stdout=logs["stdout"],
             stderr=logs["stderr"],
@@ -234,7 +235,6 @@ class Harvester:
             python_version=user.plan.python_version if user and user.plan else None,
             failure=failure,
         )
-        return {**found, "metrics": metrics(found)}
 
 
 def _read(log: Path) -> bytes:
