@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from djed.config import Config
-from djed.errors import NotFoundError
+from djed.errors import NotFoundError, ToolError
 from djed.model.job import Limits
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 from djed.model.result import Result
 from djed.run.local import LocalRunner
 from djed.testing.runner_contract import shell, wait
-from djed.toolbox import fs
+from djed.toolbox import fs, process
 
 Try = Callable[..., "Outcome"]
 MIB = 2**20
@@ -113,6 +113,25 @@ def test_many_files_that_fill_the_disk_are_stopped(anyhow: Try) -> None:
     outcome = anyhow(script, disk=16 * MIB)
     assert outcome.result.disk_exceeded
     assert not outcome.result.timed_out
+
+
+@pytest.fixture
+def small_disk(data: Path) -> Iterator[Path]:
+    """A data folder on a file system of 4 MiB."""
+    try:
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(data)])
+    except ToolError as error:
+        pytest.skip(f"nothing can be mounted here: {error.hint}")
+    yield data
+    process.run(["umount", "--lazy", str(data)])
+
+
+@pytest.mark.needs("root")
+def test_a_full_disk_is_named_and_the_result_survives(small_disk: Path) -> None:
+    outcome = _attempt(small_disk, "process", "head -c 20000000 /dev/zero; sleep 3170", Limits())
+    assert "no space left on the device" in (outcome.result.error or "")
+    assert outcome.result.stdout.truncated
+    assert not _alive("3170")
 
 
 @pytest.mark.needs("cgroup")

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -72,7 +71,7 @@ class JobDirectory:
 
         Raises ``StoreFullError`` where there is no space, ``UnsafeError`` for an input path that leads out.
         """
-        temporary = JobDirectory(self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}"))
+        temporary = JobDirectory(self.path.with_name(f".{self.path.name}.{os.urandom(4).hex()}"))
         try:
             temporary._fill(order, files, materials)
             outputs = Path(order["directories"][1])

@@ -49,10 +49,10 @@ class LocalRunner:
     ) -> None:
         """``levels`` narrows the sandbox levels to choose from; by default all that work here."""
         self.target = target
-        self._root = root
+        self._root = root.absolute()
         self._materials = materials
         self._config = config
-        self._packages = cache or config.data / "packages"
+        self._packages = (cache or config.data / "packages").absolute()
         self._levels = levels
         self._site: Site | None = None
         self._sandboxes: tuple[sandbox.Sandbox, ...] = ()
@@ -174,7 +174,7 @@ class LocalRunner:
         """Look at the machine, once."""
         with self._guard:
             if self._site is None:
-                data = self._config.data
+                data = self._config.data.absolute()
                 self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._sandboxes = tuple(
                     item for item in sandbox.probe(data) if self._levels is None or item.level in self._levels

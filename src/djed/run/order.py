@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,27 +44,23 @@ def order(
     job = attempt.job
     real = _real_places(attempt, directory, site, materials)
     wheels = {digest.rpartition(":")[2]: str(materials.artifact(digest)) for digest in job.wheels}
-    binds: list[Bind] = []
-    seen = real
-    if sandbox.level == "bwrap":
-        binds, seen = _inside(job, attempt.name, real, site)
-        binds += [Bind(source=path, target=f"{seen['wheels']}/{name}") for name, path in wheels.items()]
-    resolved = places.resolve(job, seen)
-    passed = places.passed_through(job, site.environ)
-    variables = places.base_variables(job, seen) | passed
     config = _uv_config(job, site.environ)
-    if config is not None:
-        binds.append(Bind(source=config, target=_UV_CONFIG))
-        variables["UV_CONFIG_FILE"] = _UV_CONFIG if sandbox.level == "bwrap" else config
-    if job.limits.gpu:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(job.limits.gpu)))
+    boxed = sandbox.level == "bwrap"
+    seen = _places_inside(job, attempt.name, real) if boxed else real
+    resolved = places.resolve(job, seen)
+    variables = _variables(job, seen, site, _UV_CONFIG if boxed and config else config)
     variables |= resolved.variables
     wrap: list[str] = []
-    if sandbox.level == "bwrap":
+    if boxed:
         assert sandbox.path is not None
-        binds += [*_local_files(passed), *_devices(job)]
         inside = Inside(
-            binds=tuple(binds),
+            binds=(
+                *_binds(job, real, seen, site),
+                *(Bind(source=path, target=f"{seen['wheels']}/{name}") for name, path in wheels.items()),
+                *([Bind(source=config, target=_UV_CONFIG)] if config else []),
+                *_local_files(places.passed_through(job, site.environ)),
+                *_devices(job),
+            ),
             variables=variables,
             work=seen["work"],
             network=job.network,
@@ -92,6 +88,16 @@ def order(
     }
 
 
+def _variables(job: Job, seen: places.Places, site: Site, uv_config: str | None) -> dict[str, str]:
+    """All but the job's own."""
+    variables = places.base_variables(job, seen) | places.passed_through(job, site.environ)
+    if uv_config is not None:
+        variables["UV_CONFIG_FILE"] = uv_config
+    if job.limits.gpu:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(job.limits.gpu)))
+    return variables
+
+
 def _real_places(attempt: Attempt, directory: Path, site: Site, materials: Materials) -> dict[Place, str]:
     """Where everything is on the machine itself."""
     job = attempt.job
@@ -110,28 +116,28 @@ def _real_places(attempt: Attempt, directory: Path, site: Site, materials: Mater
     return found
 
 
-def _inside(
-    job: Job, name: str, real: Mapping[Place, str], site: Site
-) -> tuple[list[Bind], dict[Place, str]]:
-    """Binds, and the places as the job sees them in the sandbox."""
-    binds: list[Bind] = []
-    seen: dict[Place, str] = {}
-    writable = {"work", "outputs", "cache"}
-    for place, source in real.items():
-        if place == "python":
-            seen[place] = source
-            binds += _interpreter(source, site)
-            continue
-        seen[place] = "/djed/bin/uv" if place == "uv" else f"/djed/{place}"
-        if job.cache == "shared" and place in {"outputs", "cache"}:
-            seen[place] = f"{_PACKAGES}/staging/{name}" if place == "outputs" else f"{_PACKAGES}/uv"
-        elif place == "wheels":
-            continue  # one by one, from where the artifacts are
-        else:
-            binds.append(Bind(source=source, target=seen[place], writable=place in writable))
+def _places_inside(job: Job, name: str, real: places.Places) -> dict[Place, str]:
+    """The places as a job sees them in the sandbox."""
+    seen: dict[Place, str] = {place: f"/djed/{place}" for place in real}
+    if "python" in real:
+        seen["python"] = real["python"]
+    if "uv" in real:
+        seen["uv"] = "/djed/bin/uv"
     if job.cache == "shared":
-        binds.append(Bind(source=str(site.packages), target=_PACKAGES, writable=True))
-    return binds, seen
+        seen |= {"cache": f"{_PACKAGES}/uv", "outputs": f"{_PACKAGES}/staging/{name}"}
+    return seen
+
+
+def _binds(job: Job, real: places.Places, seen: places.Places, site: Site) -> Iterator[Bind]:
+    """What makes the places be where the job sees them."""
+    together: set[Place] = {"cache", "outputs"} if job.cache == "shared" else set()
+    for place in real.keys() - together - {"python", "wheels"}:
+        writable = place in {"work", "outputs", "cache"}
+        yield Bind(source=real[place], target=seen[place], writable=writable)
+    if together:
+        yield Bind(source=str(site.packages), target=_PACKAGES, writable=True)
+    if "python" in real:
+        yield from _interpreter(real["python"], site)
 
 
 def _interpreter(path: str, site: Site) -> list[Bind]:

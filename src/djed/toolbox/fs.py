@@ -162,31 +162,48 @@ def _use(directory: int, depth: int) -> int:
 
 
 def _remove(parent: int, name: str) -> None:
-    """Depth first with one descriptor a level, and deeper levels moved up when there are too many of them."""
     try:
         os.unlink(name, dir_fd=parent)
-    except IsADirectoryError:
-        pass
-    except PermissionError:
+    except OSError:
         if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
             raise
     else:
         return
-    failure: OSError | None = None
-    directory = _open_for_removal(parent, name)
+    top = _open_for_removal(parent, name)
     try:
-        for inner in os.listdir(directory):  # noqa: PTH208  # by descriptor
-            try:
-                _remove(directory, inner)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                failure = error
+        # Again as long as the deep levels of the last round have been lifted up here.
+        while _empty(top, top, 0):
+            pass
     finally:
-        os.close(directory)
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _empty(directory: int, top: int, depth: int) -> bool:
+    """Remove what is in it, one descriptor a level; what lies too deep for that is lifted to the top. Returns whether something was."""
+    lifted = False
+    failure: OSError | None = None
+    for name in os.listdir(directory):  # by descriptor
+        try:
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+                os.unlink(name, dir_fd=directory)
+            elif depth >= _DEEPEST:
+                os.rename(name, f".lifted-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
+                lifted = True
+            else:
+                inner = _open_for_removal(directory, name)
+                try:
+                    lifted |= _empty(inner, top, depth + 1)
+                finally:
+                    os.close(inner)
+                os.rmdir(name, dir_fd=directory)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failure = error
     if failure is not None:
         raise failure
-    os.rmdir(name, dir_fd=parent)
+    return lifted
 
 
 def _open_for_removal(parent: int, name: str) -> int:

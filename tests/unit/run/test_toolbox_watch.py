@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest  # noqa: TC002  # an annotation of a fixture
+import pytest
 
 from djed.toolbox import watch
 from djed.toolbox.watch import Watch

@@ -32,7 +32,7 @@ class Capture:
             data = data[room:]
         self._tail += data
         if len(self._tail) > 2 * self._tail_size:
-            del self._tail[: -self._tail_size]
+            del self._tail[: len(self._tail) - self._tail_size]
 
     def close(self):
         """Write the tail; return what result.json says of a stream."""

@@ -3,11 +3,14 @@
 Formats: cgroups(7), Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the kernel.
 """
 
+import errno
 import os
 import resource
 import signal
+import time
 
 SPARE_PROCESSES = 2  # bubblewrap's own two
+PATIENCE = 1.0  # seconds until a group that cannot be removed is left to the next boot
 PERIOD = 100000  # microseconds over which a CPU quota is counted
 
 
@@ -18,8 +21,11 @@ class Group:
         self.enforced = {}
         self.rlimits = {resource.RLIMIT_CORE: 0}
 
+    def limit(self, limits):
+        """Write the limits that are asked for."""
+
     def join(self):
-        """Move the calling process in. Called in the child before it execs."""
+        """Move the calling process in. Called in the child before it execs; raises OSError where that fails."""
 
     def kill(self):
         """Send SIGKILL to all inside, and let none be born."""
@@ -33,7 +39,7 @@ class Group:
         return None
 
     def remove(self):
-        """Remove the group, which must be empty; what is not is left to the next boot."""
+        """Remove the group."""
 
 
 class Version1(Group):
@@ -57,8 +63,9 @@ class Version1(Group):
             self.enforced["cpu"] = self.version
 
     def join(self):
+        # One thread that moves itself passes the kernel's lock over all forks, whose writer waits 10 ms and more.
         for folder in self.folders.values():
-            _write(folder, "cgroup.procs", 0)
+            _enter(folder, "tasks")
 
     def kill(self):
         _write(self.folders.get("pids"), "pids.max", 0)
@@ -99,7 +106,7 @@ class Version2(Group):
             self.enforced["cpu"] = self.version
 
     def join(self):
-        _write(self.folder, "cgroup.procs", 0)
+        _enter(self.folder, "cgroup.procs")
 
     def kill(self):
         _write(self.folder, "pids.max", 0)
@@ -119,8 +126,11 @@ class Version2(Group):
 def create(name, limits, cpus, proc="/proc/self"):
     """A group with these limits in force, by the best means there is."""
     group = _version1(name, limits, proc) or _version2(name, proc) or Group()
-    if isinstance(group, (Version1, Version2)):
+    if _joinable(group):
         group.limit(limits)
+    else:
+        group.remove()
+        group = Group()
     if cpus:
         group.enforced["cpu"] = "+".join(["affinity"] + [group.enforced[key] for key in ("cpu",) if key in group.enforced])
     _fall_back(group, limits)
@@ -133,7 +143,7 @@ def remove(name, proc="/proc/self"):
     for parent in parents + _ancestors_v2(proc):
         folder = os.path.join(parent, name)
         if os.path.isdir(folder):
-            _kill_all(folder)
+            _write(folder, "pids.max", 0)
             _remove(folder)
 
 
@@ -168,9 +178,35 @@ def _fall_back(group, limits):
         group.rlimits[resource.RLIMIT_AS] = limits["memory"]
         group.enforced["memory"] = "rlimit"
     if "processes" not in group.enforced:
-        group.rlimits[resource.RLIMIT_NPROC] = limits["processes"] + SPARE_PROCESSES
+        group.rlimits[resource.RLIMIT_NPROC] = limits["processes"] + SPARE_PROCESSES + _threads_of_user()
         # The kernel exempts root from this one, setrlimit(2).
         group.enforced["processes"] = "rlimit" if os.geteuid() else "none"
+
+
+def _joinable(group):
+    """Whether a process of ours may enter. A folder that an ordinary user can make is not always one that he may move processes to."""
+    if os.geteuid() == 0:
+        return True
+    pid = os.fork()
+    if pid == 0:
+        try:
+            group.join()
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def _threads_of_user():
+    """Threads that count against RLIMIT_NPROC already: it is a limit of the user, not of the job."""
+    count = 0
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat("/proc/" + name).st_uid == os.getuid():
+                count += len(os.listdir("/proc/%s/task" % name))
+        except OSError:
+            continue  # it has just ended
+    return count
 
 
 def _is_fraction(cpu):
@@ -241,17 +277,30 @@ def _make(folder):
 
 
 def _remove(folder):
-    try:
-        os.rmdir(folder)
-    except OSError:
-        pass
+    """Remove a group, after killing who is left in it: a killed process holds on to its group for a moment."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            os.rmdir(folder)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                return
+            _kill_all(folder)
+            time.sleep(0.002)
+        else:
+            return
+
+
+def _enter(folder, name):
+    with open(os.path.join(folder, name), "w") as file:
+        file.write("0")
 
 
 def _write(folder, name, value):
     if folder is None:
         return False
     try:
-        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     except OSError:
         return False
     try:

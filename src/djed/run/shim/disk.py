@@ -5,6 +5,7 @@ import stat
 import time
 
 STEP = 0.02  # seconds of walking at once: meanwhile nobody drains the job's output
+DEEPEST = 200
 ROUTINE = 10.0  # seconds between walks where free space gives no cause for one
 
 
@@ -65,7 +66,7 @@ def walk(directories):
 
 
 def _walk(directory, depth):
-    """Takes over the descriptor. Deeper than 200 levels is not followed: descriptors are few, and path lengths end there anyway."""
+    """Takes over the descriptor."""
     size = 0
     inner = []
     try:
@@ -78,7 +79,10 @@ def _walk(directory, depth):
             if stat.S_ISDIR(status.st_mode):
                 inner.append(name)
         yield size
-        for name in inner if depth < 200 else ():
+        if inner and depth >= DEEPEST:
+            yield float("inf")  # each level costs a descriptor; nobody goes that deep but to hide
+            return
+        for name in inner:
             try:
                 child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             except OSError:

@@ -44,6 +44,7 @@ class Supervisor:
         self.command = None
         self.started = self.ended = None
         self.started_at = self.ended_at = time.time()
+        self.deadline = float("inf")
         self.kill_at = None
         self.captures = {}
         self.group = cgroup.Group()
@@ -105,6 +106,7 @@ class Supervisor:
     def result(self):
         """What result.json says; ``None`` when abandoned."""
         if self.reason == "abandoned":
+            self.group.remove()
             return None
         streams = {name: capture.close() for name, capture in self.captures.items()}
         exit_code, killer = self._outcome()
@@ -142,14 +144,13 @@ class Supervisor:
             return None, None
         if self.status is None:
             return None, signal.SIGKILL if self.command else None
+        if os.WIFSIGNALED(self.status) and self.exit_code is None:
+            return None, os.WTERMSIG(self.status)
         if not self.command.bwrap:
-            if os.WIFSIGNALED(self.status):
-                return None, os.WTERMSIG(self.status)
             return os.WEXITSTATUS(self.status), None
         if self.exit_code is None:
-            if self.reason is None:
-                self.error = self._explain_sandbox()
-            return None, signal.SIGKILL if self.reason else None
+            self.error = self._explain_sandbox()
+            return None, None
         # Its init passes the end by a signal on as 128 + number, like a shell.
         if 128 < self.exit_code <= 128 + signal.SIGRTMAX:
             return None, self.exit_code - 128
@@ -162,7 +163,7 @@ class Supervisor:
         if match:
             return explain(self.order, 0, match.group(2))
         match = re.search(r"^bwrap: (.*)$", told, re.MULTILINE)
-        return "the sandbox could not be set up: %s" % (match.group(1) if match else "bubblewrap was killed")
+        return "the sandbox could not be set up: %s" % (match.group(1) if match else "bubblewrap did not say why")
 
     def _listen(self, fd, reader):
         self._readers[fd] = reader
