@@ -12,7 +12,7 @@ from djed.build.base import build_error as error
 from djed.build.compatibility import Platform, marker_environment, marker_holds, platform_of, wheel_ranks
 from djed.build.origins import check_addresses, with_origins
 from djed.build.project import has_package_indexes, write_project
-from djed.build.pylock import MAX_BYTES, read_pylock
+from djed.build.pylock import MAX_BYTES, check_package, read_pylock
 from djed.errors import ToolError
 from djed.model.codec import encode
 from djed.model.hardware import Interpreter, Node
@@ -69,7 +69,8 @@ def render_lock(
     requirements: Sequence[str] = environment.packages
     if environment.lock is not None:
         options.append("--no-deps")
-        requirements = _pins(_applicable(environment.lock, marker_environment(interpreter, node, platform)))
+        variables = marker_environment(interpreter, node, platform)
+        requirements = _pins(_applicable(environment, environment.lock, variables, interpreter.version))
     project = write_project(environment, requirements, interpreter=interpreter, arch=platform.arch)
     origins = ""
     if has_package_indexes(environment):
@@ -131,9 +132,7 @@ def given_lock(environment: Environment, *, interpreter: Interpreter, node: Node
         raise ValueError("the environment has no lock")
     platform = platform_of(environment, node)
     variables = marker_environment(interpreter, node, platform)
-    packages = _unique(_applicable(lock, variables))
-    _check_python(lock, interpreter)
-    _check_asked(environment.packages, packages, variables)
+    packages = _applicable(environment, lock, variables, interpreter.version)
     return _lock(packages, interpreter=interpreter, platform=platform, base=base, given=lock)
 
 
@@ -194,8 +193,16 @@ def _fitting(package: LockedPackage, interpreter: Interpreter, platform: Platfor
     return dataclasses.replace(package, marker=None, wheels=wheels, sdist=sdist)
 
 
-def _applicable(lock: Lock, variables: dict[str, str]) -> list[LockedPackage]:
-    return _holding(lock.packages, variables)
+def _applicable(
+    environment: Environment, lock: Lock, variables: dict[str, str], python: str
+) -> tuple[LockedPackage, ...]:
+    """The packages of a lock of the request that are for this Python, checked against all that the request says."""
+    packages = _unique(_holding(lock.packages, variables))
+    for package in packages:
+        check_package(package)
+    _check_python(lock, python)
+    _check_asked(environment.packages, packages, variables)
+    return packages
 
 
 def _holding(packages: Sequence[LockedPackage], variables: dict[str, str]) -> list[LockedPackage]:
@@ -265,20 +272,20 @@ def _matches(file: LockedFile, hashes: frozenset[str]) -> bool:
     return any(f"{name}:{text}" in hashes for name, text in file.hashes.items())
 
 
-def _check_python(lock: Lock, interpreter: Interpreter) -> None:
+def _check_python(lock: Lock, python: str) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        fits = SpecifierSet(lock.requires_python or "").contains(interpreter.version, prereleases=True)
+        fits = SpecifierSet(lock.requires_python or "").contains(python, prereleases=True)
     except InvalidSpecifier as wrong:
         raise ToolError(f"The lock's requires-python is none: {lock.requires_python!r:.80}.") from wrong
     if not fits:
         raise error(
             "lock",
             "python_incompatible",
-            f"The lock is for Python {lock.requires_python}, not for {interpreter.version}.",
+            f"The lock is for Python {lock.requires_python}, not for {python}.",
             hint="Ask for a Python that it is for, in environment.python.",
-            python=interpreter.version,
+            python=python,
         )
 
 

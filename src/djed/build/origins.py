@@ -82,7 +82,10 @@ def _read_origins(annotated: bytes) -> dict[str, str]:
 
 def _plain(url: str) -> str:
     """The address without its user and its last slash."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from djed.errors import ToolError
 from djed.model.lock import LockedFile, LockedPackage
 
-__all__ = ["Choice", "read_pylock", "toml_text", "write_pylock"]
+__all__ = ["Choice", "check_package", "read_pylock", "toml_text", "write_pylock"]
 
 MAX_BYTES = 16 * 2**20
 MAX_PACKAGES = 5_000
@@ -78,6 +78,17 @@ def read_pylock(data: bytes) -> tuple[LockedPackage, ...]:
     return tuple(_package(entry) for entry in entries)
 
 
+def check_package(package: LockedPackage) -> None:
+    """Whether the files of a package, from whatever lock, are in order where they have an address. Raises ``ToolError``."""
+    if not _NAME.fullmatch(package.name) or not _is_version(package.version):
+        raise ToolError(
+            f"The lock has a wrong name or version: {package.name!r:.80} {package.version!r:.80}."
+        )
+    for file in (*package.wheels, *filter(None, [package.sdist])):
+        if file.url is not None:
+            _check_file(file, package.name, package.version)
+
+
 def _package(entry: Any) -> LockedPackage:
     table = _table(entry, "a package")
     name, version = table.get("name"), table.get("version")
@@ -107,36 +118,48 @@ def _package(entry: Any) -> LockedPackage:
 def _file(entry: Any, package: str, version: str) -> LockedFile:
     table = _table(entry, package)
     url, size, uploaded = table.get("url"), table.get("size"), table.get("upload-time")
-    if not isinstance(url, str) or not _URL.fullmatch(url):
-        raise ToolError(
-            f"The lock has a file of {package} with an address that is not http or https: {url!r:.120}."
-        )
-    try:
-        name = table.get("name") or PurePosixPath(unquote(urlsplit(url).path)).name
-    except ValueError as error:
-        raise ToolError(f"The lock has a file of {package} with a wrong address: {url!r:.120}.") from error
-    if not isinstance(name, str) or not _FILE.fullmatch(name):
-        raise ToolError(f"The lock has a file of {package} with a wrong name: {name!r:.120}.")
-    if not _belongs(name, package, version):
-        raise ToolError(f"The lock has a file {name} that is not of {package} {version}.")
-    return LockedFile(
-        name=name,
+    file = LockedFile(
+        name=str(table.get("name") or PurePosixPath(unquote(_path(url, package))).name),
         url=url,
-        hashes=_hashes(table.get("hashes"), name),
+        hashes=_hashes(table.get("hashes"), package),
         size=size if isinstance(size, int) and size >= 0 else None,
         uploaded=uploaded.isoformat() if isinstance(uploaded, datetime) else None,
     )
+    _check_file(file, package, version)
+    return file
 
 
-def _hashes(value: Any, name: str) -> dict[str, str]:
+def _check_file(file: LockedFile, package: str, version: str) -> None:
+    """Whether its name, address and hashes are in order, and it is of that package and version."""
+    _path(file.url, package)
+    if not _FILE.fullmatch(file.name):
+        raise ToolError(f"The lock has a file of {package} with a wrong name: {file.name!r:.120}.")
+    if not _belongs(file.name, package, version):
+        raise ToolError(f"The lock has a file {file.name} that is not of {package} {version}.")
+    if file.hashes.keys().isdisjoint(HASH_LENGTHS):
+        raise ToolError(f"The lock has no sha256 of {file.name}.")
+    for kind, text in file.hashes.items():
+        if kind in HASH_LENGTHS and (len(text) != HASH_LENGTHS[kind] or not _HEX.fullmatch(text)):
+            raise ToolError(f"The lock has a wrong {kind} of {file.name}.")
+
+
+def _path(url: Any, package: str) -> str:
+    """The path of a web address. Raises ``ToolError`` for what is none."""
+    try:
+        if isinstance(url, str) and _URL.fullmatch(url) and (parts := urlsplit(url)).hostname:
+            return parts.path
+    except ValueError:
+        pass
+    raise ToolError(
+        f"The lock has a file of {package} with an address that is not http or https: {url!r:.120}."
+    )
+
+
+def _hashes(value: Any, package: str) -> dict[str, str]:
     table: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    found = {key: text for key, text in table.items() if key in HASH_LENGTHS}
-    if not found:
-        raise ToolError(f"The lock has no sha256 of {name}.")
-    for key, text in found.items():
-        if not isinstance(text, str) or len(text) != HASH_LENGTHS[key] or not _HEX.fullmatch(text):
-            raise ToolError(f"The lock has a wrong {key} of {name}.")
-    return found
+    if not all(isinstance(text, str) for text in table.values()):
+        raise ToolError(f"The lock has a hash of {package} that is no text.")
+    return {kind: text for kind, text in table.items() if kind in HASH_LENGTHS}
 
 
 def _belongs(file: str, package: str, version: str) -> bool:

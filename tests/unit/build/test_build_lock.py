@@ -148,10 +148,20 @@ def test_packages_are_accepted_from_their_own_index_alone(tmp_path: Path) -> Non
         good.replace("https://index.example/simple/", "https://public.example/simple"),
         good.replace("https://public.example", "https://index.example"),
         good.replace("inner==1.0 ; x\n", "other==1.0\n"),
+        good.replace("https://index.example/simple/", "https://[index"),
+        "nothing that uv would say",
     ):
         with pytest.raises(BuildError) as caught:
             read(tmp_path, environment, inner, app, origins=bad)
         assert kind_of(caught) == "refused"
+
+
+@pytest.mark.parametrize(
+    "origins", ["    # from https://a\n", "app==1.0\n    # from https://a\n    # from https://b\n"]
+)
+def test_origins_that_say_two_things_are_refused(tmp_path: Path, origins: str) -> None:
+    with pytest.raises(ToolError, match="clearly"):
+        read(tmp_path, Environment(indexes=(INTERNAL,)), locked("app", "1.0"), origins=origins)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:80", "10.0.0.8", "[::1]", "169.254.169.254", "localhost"])
@@ -226,6 +236,21 @@ def test_what_is_asked_for_beside_a_lock_must_be_in_it() -> None:
         assert kind_of(caught) == "conflict"
 
 
+def test_what_a_lock_of_the_request_says_is_checked_as_well_as_what_a_job_left() -> None:
+    package = locked("app", "1.0", source=True)
+    assert package.sdist is not None
+    for wrong in (
+        replace(package, name="../app"),
+        replace(package, version="latest"),
+        replace(package, sdist=replace(package.sdist, name="--config-file=x.tar.gz")),
+        replace(package, sdist=replace(package.sdist, url="file:///etc/passwd")),
+        replace(package, sdist=replace(package.sdist, hashes={"md5": "a" * 32})),
+        replace(package, sdist=replace(package.sdist, hashes={"sha256": "short"})),
+    ):
+        with pytest.raises(ToolError):
+            given(wrong)
+
+
 def test_a_lock_without_addresses_needs_a_job_that_resolves_nothing_else() -> None:
     pinned = LockedPackage(name="app", version="1.0", extras=("x", "y"), hashes=("sha256:1",))
     other = LockedPackage(name="b", version="1.0", marker="sys_platform == 'win32'")
@@ -235,6 +260,8 @@ def test_a_lock_without_addresses_needs_a_job_that_resolves_nothing_else() -> No
     assert "--no-deps" in job.command
     assert project(job)["project"]["dependencies"] == ["app[x,y]==1.0"]
     assert not needs_lock_job(Environment(lock=Lock(packages=(locked("app", "1.0"),))))
+    with pytest.raises(BuildError):
+        render(replace(environment, packages=("other",)))
 
 
 def test_only_files_with_a_hash_of_the_request_are_kept(tmp_path: Path) -> None:
