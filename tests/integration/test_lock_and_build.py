@@ -25,6 +25,7 @@ from djed.build import (
 from djed.config import Config
 from djed.errors import ToolError
 from djed.model.hardware import Node
+from djed.model.job import Job
 from djed.model.lock import Lock, LockedPackage
 from djed.model.request import Environment, Index
 from djed.run.local import LocalRunner
@@ -87,6 +88,31 @@ def test_an_environment_is_locked_built_moved_and_imported(workshop: Workshop, s
         [place / "bin/hello"], capture_output=True, text=True, check=True, timeout=30
     ).stdout
     assert said.startswith(f"hello from {place}/")
+
+
+def test_in_a_sandbox_the_environment_is_elsewhere_and_cannot_be_written(
+    workshop: Workshop, serve: Serve
+) -> None:
+    code = "import pathlib\ndef hello():\n    print(__file__)\n    pathlib.Path(__file__).write_text('changed')\n"
+    script = "[console_scripts]\nhello = app:hello\n"
+    index = serve(wheel("app", "1.0", files={"app/__init__.py": code}, entry_points=script))
+    artifact = workshop.build(asking(index, "app"))
+    job = Job(
+        kind="run",
+        command=("hello",),
+        environment=artifact.digest,
+        python=workshop.interpreter.path,
+        limits=LIMITS,
+        sandbox="bwrap",
+    )
+    result, outputs = workshop.run(job)
+    place = str(workshop.shelf.paths[artifact.digest])
+    said = (outputs.parent / "stdout").read_text()
+    assert said.endswith("/site-packages/app/__init__.py\n")
+    assert not said.startswith(place)
+    assert result.exit_code == 1
+    assert "Read-only file system" in workshop.errors
+    assert check_manifest(Path(place), artifact.manifest)
 
 
 def test_modules_are_compiled_so_that_a_read_only_environment_imports_quickly(
