@@ -186,10 +186,10 @@ class JobDirectory:
     def supervisor(self) -> Supervisor | None:
         """The shim that started the job, once it did."""
         try:
-            pid, start_time = (self.path / "started").read_text(encoding="ascii").split()
+            pid, start_time = map(int, (self.path / "started").read_text(encoding="ascii").split())
         except (OSError, ValueError):
             return None
-        return Supervisor(pid=int(pid), start_time=int(start_time))
+        return Supervisor(pid=pid, start_time=start_time)
 
 
 def _start_time(pid: int) -> int | None:

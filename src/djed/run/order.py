@@ -19,6 +19,7 @@ __all__ = ["Site", "order"]
 _PACKAGES = "/djed/packages"
 _TMP_DISK = 2**30
 _UV_CONFIG = "/djed/uv.toml"
+_DEVICES = Path("/dev")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,7 +181,7 @@ def _uv_config(job: Job, environ: Mapping[str, str]) -> str | None:
 def _devices(job: Job) -> list[Bind]:
     if not job.limits.gpu:
         return []
-    devices = sorted(map(str, Path("/dev").glob("nvidia*")))
+    devices = sorted(map(str, _DEVICES.glob("nvidia*")))
     if not devices:
         raise MissingPartError("The job asks for a GPU, but this machine shows none under /dev.")
     return [Bind(source=path, target=path, writable=True, device=True) for path in devices] + [

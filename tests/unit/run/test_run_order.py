@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from djed.errors import RefusedError
+from djed.errors import MissingPartError, RefusedError
 from djed.model.job import At, Attempt, Job, Limits
 from djed.run.order import Site, order
 from djed.run.sandbox import Sandbox
@@ -137,6 +137,23 @@ def test_certificates_are_bound_where_their_variable_says(tmp_path: Path) -> Non
 def test_a_small_memory_limit_bounds_tmp_too() -> None:
     wrap = _order(Job(kind="run", command=("x",), limits=Limits(memory=5000)), BWRAP)["wrap"]
     assert wrap[wrap.index("--size") + 1] == "5000"
+
+
+def test_a_gpu_brings_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("djed.run.order._DEVICES", tmp_path)
+    job = Job(kind="run", command=("x",), limits=Limits(gpu=2))
+    with pytest.raises(MissingPartError, match="GPU"):
+        _order(job, BWRAP)
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "kvm"):
+        (tmp_path / name).touch()
+    told = _order(job, BWRAP)
+    devices = {target for target, (mode, _) in _binds(told).items() if mode == "dev"}
+    assert devices == {str(tmp_path / name) for name in ("nvidia0", "nvidia1", "nvidiactl")}
+    assert told["environ"]["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_without_a_gpu_asked_for_none_is_seen() -> None:
+    assert "--dev-bind" not in _order(Job(kind="run", command=("x",)), BWRAP)["wrap"]
 
 
 def test_variables_of_the_job_go_before_ours() -> None:
