@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from djed import __version__
@@ -15,6 +16,8 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"djed {__version__}")  # noqa: T201
         return
+    # Imports make many objects that stay; the collector's default threshold would walk them again and again.
+    gc.set_threshold(50_000, 20, 100)
     from djed.cli.main import main as run
 
     sys.exit(run(sys.argv[1:]))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from djed.errors import Fault, RefusedError, RequestError
 from djed.model.hardware import Interpreter
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
 
 __all__ = ["choose_interpreter"]
 
@@ -23,37 +19,48 @@ def choose_interpreter(
     ``3.11`` is any 3.11, ``3.11.7`` that one, ``>=3.10,<3.13`` a specifier (PEP 440). Without ``python`` a pre-release is never taken.
     Raises ``RequestError`` where a word cannot be read and ``RefusedError`` where nothing fits.
     """
-    from packaging.version import Version
-
-    wanted = [_specifier(text) for text in (python, *requires) if text]
-    versions = {interpreter: Version(interpreter.version) for interpreter in interpreters}
-    fitting = [
-        interpreter
-        for interpreter, version in versions.items()
-        if all(specifier.contains(version, prereleases=True) for specifier in wanted)
-    ]
-    stable = [interpreter for interpreter in fitting if not versions[interpreter].is_prerelease]
-    chosen = max(stable or (fitting if python else []), key=lambda one: versions[one], default=None)
+    wanted = [_condition(text) for text in (python, *requires) if text]
+    fitting = [one for one in interpreters if all(condition(one.version) for condition in wanted)]
+    stable = [one for one in fitting if not _parts(one.version)[1]]
+    chosen = max(stable or (fitting if python else []), key=lambda one: _rank(one.version), default=None)
     if chosen is None:
         raise _refusal(interpreters, [text for text in (python, *requires) if text])
     return chosen
 
 
-def _specifier(text: str) -> SpecifierSet:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+def _parts(version: str) -> tuple[tuple[int, ...], str]:
+    """Release numbers and what follows them: ``3.14.0rc1`` is ``(3, 14, 0)`` and ``rc1``."""
+    numbers, rest = re.fullmatch(r"(\d+(?:\.\d+)*)(.*)", version, re.DOTALL).groups()  # type: ignore[union-attr]
+    return tuple(int(number) for number in numbers.split(".")), rest
 
+
+def _rank(version: str) -> tuple[tuple[int, ...], bool, str]:
+    release, rest = _parts(version)
+    return release, not rest, rest
+
+
+def _condition(text: str) -> Callable[[str], bool]:
+    """Whether a version is meant by ``text``. Most requests name a version: for those packaging, slow to import, is not needed."""
     word = text.strip().lower().removeprefix("cpython").removeprefix("python").lstrip("@- ")
     if re.fullmatch(r"\d+(\.\d+)?(\.\*)?", word):
-        word = f"=={word.removesuffix('.*')}.*"
-    elif word[:1].isdigit():
+        numbers = tuple(int(number) for number in word.removesuffix(".*").split("."))
+        return lambda version: _parts(version)[0][: len(numbers)] == numbers
+    if word[:1].isdigit():
         word = f"=={word}"
+    return _specifier(text, word)
+
+
+def _specifier(text: str, word: str) -> Callable[[str], bool]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     try:
-        return SpecifierSet(word)
+        specifier = SpecifierSet(word)
     except InvalidSpecifier:
         message = f"{text!r} is not a Python version"
         hint = "Write for example 3.11, 3.11.7 or >=3.10,<3.13."
         fault = Fault(path="environment.python", message=message, hint=hint)
         raise RequestError(f"{message}.", faults=(fault,), hint=hint) from None
+    return lambda version: specifier.contains(version, prereleases=True)
 
 
 def _refusal(interpreters: Sequence[Interpreter], asked: Sequence[str]) -> RefusedError:
