@@ -147,8 +147,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which each test's data folder will be."""
-    return tmp_path_factory.mktemp("djed")
+    """The folder in which each test's data folder will be; its ``bin`` holds the uv that the tests use."""
+    root = tmp_path_factory.mktemp("djed")
+    (root / "bin").mkdir()
+    (root / "bin/uv").symlink_to(uv_executable())
+    return root
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +184,7 @@ def isolation(environment_is_left_as_found: None, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DJED_DATA", str(place))
     monkeypatch.setenv("DJED_CONFIG", str(place) + ".toml")
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    monkeypatch.setenv("PATH", str(data_root / "bin"), prepend=os.pathsep)
 
 
 @pytest.fixture
