@@ -42,7 +42,7 @@ Times are Unix times in seconds, durations are seconds, sizes are bytes. New key
 | `diff` | `a`, `b`: ids; `request`, `packages`, `environment`, `hardware`, `outcome`: lists of `name`, `before`, `after` (null: not there); `results`: list of `metric`, `unit`, `before`, `after`, `ratio` (after / before), `low`, `high`, `floor`, `verdict`, `reason` |
 | `stats` | without an ID `inspections` and by name the counts `states`, `outcomes`, `failures`; with one the list of its statistics |
 | `export` | list of inspections; with `--observations` list of `seq`, `inspection`, `kind`, `created_at`, `subject`, `value` |
-| `hwinfo` | `nodes`: list of `id`, `target`, `hardware`, `interpreters`, `sandboxes`, `labels`; with `--noise` also `noise` (statistics) |
+| `hwinfo` | `nodes`: list of `id`, `target`, `hardware`, `interpreters`, `sandboxes`, `labels`; with `--noise` also `noise_floor` (relative) |
 | `doctor` | list of `name`, `present`, `version`, `detail`, `meaning`, `hint` |
 | `config` | list of `name`, `value`, `default`, `source`, `variable`, `help` |
 | `schema` | the JSON Schema of request files |

@@ -92,6 +92,9 @@ REFUSED = replace(
         },
     ),
 )
+FLOOR = StoredObservation(
+    seq=1, inspection="x", kind="noise_floor", subject={"node": "local/here"}, value={"floor": 0.02}
+)
 NODE = Node(
     id="local/here",
     target="local",
@@ -235,6 +238,7 @@ class FakeEngine:
         return [item for item in self.facts if reference in {None, item.inspection}][:limit]
 
     def noise(self, *, repeats: int = 20) -> Statistics:
+        self.facts.insert(0, FLOOR)
         return replace(DURATION, values=(1.0,) * repeats)
 
     @contextmanager

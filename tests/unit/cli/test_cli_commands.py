@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from djed.errors import StoreError
+
 Djed = Callable[..., Any]
 
 JSON_COMMANDS = [
@@ -184,6 +186,16 @@ def test_a_wrong_setting_is_a_sentence(djed: Djed) -> None:
 
 def test_a_setting_needs_a_value(djed: Djed) -> None:
     assert djed("--set", "limits.disk", "config").code == 2
+
+
+def test_doctor_works_where_the_store_does_not(djed: Djed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: object) -> None:
+        raise StoreError("The store cannot be read.")
+
+    monkeypatch.setattr("djed.cli.context.open_engine", broken)
+    result = djed("doctor")
+    assert (result.code, result.err) == (0, "error: The store cannot be read.\n")
+    assert "uv" in result.out
 
 
 def test_schema_is_a_schema(djed: Djed) -> None:

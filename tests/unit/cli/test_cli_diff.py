@@ -73,8 +73,14 @@ def test_too_few_runs_cannot_tell(djed: Djed, engine: Any) -> None:
 def test_the_measured_noise_floor_counts(djed: Djed, engine: Any, other: Any) -> None:
     from djed.model.summary import StoredObservation
 
-    engine.facts.append(StoredObservation(seq=1, inspection="x", kind="noise_floor", value={"floor": 3.0}))
-    assert "no difference: " in djed("diff", "matmul", "other").out
+    for node, floor in (("local/elsewhere", 9.0), ("local/here", 3.0), ("local/here", 0.01)):
+        engine.facts.append(
+            StoredObservation(
+                seq=1, inspection="x", kind="noise_floor", subject={"node": node}, value={"floor": floor}
+            )
+        )
+    found = djed("diff", "matmul", "other", "--json").out
+    assert [(item["verdict"], item["floor"]) for item in json.loads(found)["results"]] == [("same", 3.0)]
 
 
 def test_a_ratio_reads_above_one_whichever_way() -> None:

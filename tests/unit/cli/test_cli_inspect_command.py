@@ -46,7 +46,7 @@ def test_a_phase_is_a_line_on_stderr_and_the_result_is_on_stdout(
         "Ran 2 \u00d7 matmul.py in 1.52s",
     ]
     assert result.out.splitlines()[0] == "matmul succeeded  3f2a9c1b7d"
-    assert "Measured: 2 runs" in result.out
+    assert "Measured: 2 runs; a comparison takes 4" in result.out
 
 
 def test_a_worker_is_at_work_only_meanwhile(djed: Djed, engine: Any, script: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from djed.cli.difference import Compared, difference, shape
+from djed.cli.floor import noise_floor
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.difference import difference_lines
 from djed.model.observation import Statistics
@@ -12,7 +13,6 @@ from djed.model.observation import Statistics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from djed.service import Engine
 
 __all__ = ["diff"]
 
@@ -32,18 +32,13 @@ def diff(
     with context.engine() as engine:
         first, second = engine.get(a), engine.get(b)
         jobs = (engine.jobs(first.id), engine.jobs(second.id))
-        floor = _floor(engine)
+        nodes = {job.node for side in jobs for job in side if job.kind == "run" and job.node}
+        floor = noise_floor(engine, nodes)
     found = difference(first, second, jobs, _compare(first.statistics, second.statistics, floor))
     if json:
         context.console.json(shape(first, second, found))
     else:
         context.console.lines(difference_lines(first, second, found))
-
-
-def _floor(engine: "Engine") -> float | None:
-    """The newest noise floor that was measured here, relative; ``None``: none was."""
-    floors = [item for item in engine.observations() if item.kind == "noise_floor"]
-    return float(floors[0].value["floor"]) if floors else None
 
 
 def _compare(

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from djed.cli.floor import noise_floor
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.hardware import node_lines
 from djed.cli.render.text import bold, dim
-from djed.cli.render.words import count, percent
+from djed.cli.render.words import percent
 from djed.model.codec import encode
 
 __all__ = ["hwinfo"]
@@ -28,13 +29,15 @@ def hwinfo(
         floor = None
         if noise:
             console.note(dim("Measuring identical runs …"))
-            floor = engine.noise()
+            engine.noise()
+            floor = noise_floor(engine, {node.id for node in nodes})
     if json:
         value = {"nodes": encode(nodes)}
-        console.json({**value, "noise": encode(floor)} if noise else value)
+        console.json({**value, "noise_floor": floor} if noise else value)
         return
     for node in nodes:
         console.lines(node_lines(node))
     if floor is not None:
-        runs = count(len(floor.values), "identical run")
-        console.out(bold("noise floor"), f" {percent(floor.spread)} (interquartile range of {runs})")
+        console.out(
+            bold("noise floor"), f" {percent(floor)}: a smaller difference between two stacks is not believed"
+        )

@@ -130,6 +130,8 @@ def _job(job: JobRecord) -> list[Part]:
 
 def _moment(item: Inspection, event: Event) -> Line:
     data = event.data
-    words = [str(data[key]) for key in ("role", "state", "outcome", "detail") if data.get(key)]
+    # How a job ended stands at its role; the end of the inspection is its outcome, where it has one.
+    keys = ("role", "state", "detail") if event.kind != "done" or not data.get("outcome") else ("outcome",)
+    words = [str(data[key]) for key in keys if data.get(key)]
     after = format_duration(max(0.0, event.at - item.created_at))
     return (dim(f"+{after}".rjust(9)), "  ", event.kind.ljust(7), " ".join(words))

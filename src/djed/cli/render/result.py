@@ -15,6 +15,9 @@ from djed.model.quantity import format_duration
 
 __all__ = ["failure_lines", "metrics", "place", "refusal", "result_block", "verdicts"]
 
+_LEAST = 4
+"""Repeats below which :func:`djed.observe.timing.compare` cannot tell."""
+
 
 def result_block(inspection: Inspection, jobs: Sequence[JobRecord], *, width: int | None) -> list[Line]:
     """What a user wants to read at the end of a successful inspection."""
@@ -76,8 +79,11 @@ def verdicts(statistics: Sequence[Statistics]) -> list[Line]:
         ]
     if any(item.verdict == "single" for item in statistics):
         return [(warn("Single run"), ": it says nothing about spread; measure more with --repeat 5")]
-    runs = max(len(item.values) for item in statistics)
-    return [(good("Measured"), f": {count(runs, 'run')}, steady enough to compare")]
+    runs = count(max(len(item.values) for item in statistics), "run")
+    reason = next((dim(f" ({item.reason})") for item in statistics if item.reason), "")
+    if min(len(item.values) for item in statistics) < _LEAST:
+        return [(good("Measured"), f": {runs}; a comparison takes {_LEAST}", reason)]
+    return [(good("Measured"), f": {runs}, steady enough to compare", reason)]
 
 
 def place(inspection: Inspection, jobs: Sequence[JobRecord]) -> list[tuple[str, str]]:
