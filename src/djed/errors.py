@@ -14,7 +14,8 @@ succeed later (``transient``). A handled error is one sentence and a hint; anyth
     ├── MissingPartError          6  503   a tool that is needed is not there (uv, bwrap …)
     ├── StoreError                7  503   the store cannot be read or written
     │   ├── StoreVersionError     7  503   written by a newer Djed
-    │   └── StoreFullError        7  507   no space left (transient)
+    │   ├── StoreFullError        7  507   no space left (transient)
+    │   └── StoreBusyError        7  503   held by another process for too long (transient)
     ├── RunnerError               8  502   a target failed; ``transient`` says whether to try again
     ├── ToolError                 8  502   a foreign tool failed or answered nonsense
     └── UnsafeError               9  422   something hostile was refused (archive entry, link, tampered artifact)
@@ -34,6 +35,7 @@ __all__ = [
     "RefusedError",
     "RequestError",
     "RunnerError",
+    "StoreBusyError",
     "StoreError",
     "StoreFullError",
     "StoreVersionError",
@@ -129,6 +131,12 @@ class StoreFullError(StoreError):
     """There is no space left for the store."""
 
     status = 507
+    transient = True
+
+
+class StoreBusyError(StoreError):
+    """Another process held the store for too long."""
+
     transient = True
 
 

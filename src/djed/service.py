@@ -49,6 +49,8 @@ class Engine:
         self.store = store
         self._levels = levels
         self._runners: dict[str, Runner] | None = None
+        self._broken: BaseException | None = None
+        """What ended the worker before its time."""
 
     @classmethod
     def open(cls, config: Config, *, levels: Sequence[SandboxLevel] | None = None) -> Self:
@@ -145,7 +147,7 @@ class Engine:
             return events.after(connection, ids, after)
 
     def follow(self, ids: Sequence[str], after: int = 0, *, tick: float = 0.25) -> Iterator[Event | None]:
-        """Events as they come, ``None`` every ``tick`` seconds without one; ends when all inspections are final."""
+        """Events as they come, ``None`` every ``tick`` seconds without one; ends when all are final, or our worker is broken."""
         bell = Bell(self.store.bells)
         try:
             while True:
@@ -154,7 +156,7 @@ class Engine:
                     new = events.after(connection, ids, after)
                 yield from new
                 after = new[-1].seq if new else after
-                if not open_ and not new:
+                if not new and (not open_ or self._broken is not None):
                     return
                 if not new and not bell.wait(tick) and open_:
                     yield None
@@ -195,20 +197,23 @@ class Engine:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """A worker in a thread meanwhile. Leaving hands unfinished work back; running jobs go on and are adopted later."""
+        """A worker in a thread meanwhile. Leaving hands unfinished work back; running jobs go on and are adopted later.
+
+        Raises, when left, what broke the worker: ``StoreError`` where the store cannot be written any more.
+        """
         from djed.build.base import uv_settings
         from djed.worker import Worker
         from djed.worker.context import StoreContext
 
         context = StoreContext(self.store, self.config, self.nodes(), uv_settings(os.environ))
         worker = Worker(self.store, self.runners(), context, self.config)
-        failures: list[BaseException] = []
+        self._broken = None
 
         def work() -> None:
             try:
                 worker.run()
             except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits)
-                failures.append(error)
+                self._broken = error
 
         thread = threading.Thread(target=work, name="djed-worker")
         thread.start()
@@ -217,8 +222,8 @@ class Engine:
         finally:
             worker.stop()
             thread.join()
-        if failures:
-            raise failures[0]
+        if self._broken is not None:
+            raise self._broken
 
     def wait(self, ids: Sequence[str]) -> Sequence[Inspection]:
         """Work until these inspections are final."""

@@ -2,6 +2,7 @@
 
 from djed.pipeline.context import Context, Move
 from djed.pipeline.flow import FLOW, Step, advance
+from djed.pipeline.outcome import named
 from djed.pipeline.render import assemble
 
-__all__ = ["FLOW", "Context", "Move", "Step", "advance", "assemble"]
+__all__ = ["FLOW", "Context", "Move", "Step", "advance", "assemble", "named"]

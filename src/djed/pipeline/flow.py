@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from djed.build import BuildError, given_lock, host_digest, lock_key, needs_lock_job
-from djed.errors import DjedError, RefusedError
+from djed.errors import DjedError, RefusedError, StoreError
 from djed.model.hardware import Interpreter, Node
 from djed.model.inspection import Inspection, JobRecord, Plan
 from djed.model.job import NewJob
@@ -25,7 +25,7 @@ from djed.model.lock import Lock
 from djed.model.observation import Failure, Stage
 from djed.model.request import Environment
 from djed.pipeline.context import Context, Move
-from djed.pipeline.outcome import fail, finish
+from djed.pipeline.outcome import fail, finish, named
 from djed.pipeline.render import assemble, build_job, lock_job, run_jobs, wheel_jobs
 from djed.plan.interpreter import choose_interpreter
 from djed.plan.match import match
@@ -35,6 +35,7 @@ __all__ = ["FLOW", "Step", "advance"]
 Step = Callable[[Inspection, Sequence[JobRecord], Context], Move]
 
 _WAIT = Move(park=True)
+_STAGES: Mapping[str, Stage] = {"queued": "plan", "locking": "lock", "building": "build", "running": "run"}
 
 
 def advance(
@@ -43,15 +44,17 @@ def advance(
     context: Context,
     flow: Mapping[str, Step] | None = None,
 ) -> Move:
-    """One step. A handled error ends the inspection with it; anything else is a bug."""
+    """One step. A handled error ends the inspection with it. Raises ``StoreError``, which says nothing of the request."""
     if inspection.cancel_requested:
         return _cancel(jobs)
     try:
         return (flow or FLOW)[inspection.state](inspection, jobs, context)
+    except StoreError:
+        raise
+    except BuildError as error:
+        return fail(error.failure)
     except DjedError as error:
-        stage: Stage = {"queued": "plan", "locking": "lock", "building": "build"}.get(inspection.state, "run")  # type: ignore[assignment]
-        named = error.failure if isinstance(error, BuildError) else None
-        return fail(named or Failure(stage=stage, kind="internal", message=error.message, hint=error.hint))
+        return fail(named(_STAGES[inspection.state], error, "internal"))
 
 
 def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -> Move:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from djed.errors import DjedError, NotFoundError, RefusedError, StoreFullError, UnsafeError
 from djed.model.inspection import Inspection, JobRecord, Outcome
-from djed.model.observation import Failure, FailureClass, Statistics
+from djed.model.observation import Failure, FailureClass, Stage, Statistics
 from djed.observe.observations import observations
 from djed.observe.timing import summarise
 from djed.pipeline.context import Context, Move
 
-__all__ = ["fail", "finish"]
+__all__ = ["fail", "finish", "named"]
 
 
 def finish(inspection: Inspection, context: Context, failure: Failure | None) -> Move:
@@ -72,3 +73,15 @@ def fail(failure: Failure) -> Move:
     outcomes: dict[FailureClass, Outcome] = {"timeout": "timed_out", "out_of_memory": "out_of_memory"}
     outcome = outcomes.get(failure.kind, "failed")
     return Move(changes={"state": "done", "outcome": outcome, "failure": failure}, cancel=True)
+
+
+def named(stage: Stage, error: DjedError, otherwise: FailureClass) -> Failure:
+    """A failure of ours by the class that its error tells, ``otherwise`` where that tells none."""
+    kinds: tuple[tuple[type[DjedError], FailureClass], ...] = (
+        (NotFoundError, "artifact_damaged"),
+        (UnsafeError, "artifact_damaged"),
+        (StoreFullError, "disk_full"),
+        (RefusedError, "refused"),
+    )
+    kind = next((kind for known, kind in kinds if isinstance(error, known)), otherwise)
+    return Failure(stage=stage, kind=kind, message=error.message, hint=error.hint)

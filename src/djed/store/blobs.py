@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -11,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from djed.errors import NotFoundError, StoreError, StoreFullError
+from djed.errors import NotFoundError
+from djed.toolbox.folder import writing
 
 __all__ = ["Blobs"]
 
@@ -37,7 +37,9 @@ class Blobs:
     def put(self, data: bytes) -> str:
         """Keep bytes; the digest."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        if not self._place(digest).exists():
+        try:
+            os.utime(self._place(digest))  # young again, so that a clean-up leaves it to whoever puts it
+        except OSError:
             self._write(iter((data,)))
         return digest
 
@@ -70,23 +72,20 @@ class Blobs:
         """Written under a name of its own, then renamed: a crash leaves no half content under a digest."""
         draft = self.root / f"draft-{secrets.token_hex(8)}"
         total = hashlib.sha256()
-        try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with draft.open("xb") as file:
-                for chunk in chunks:
-                    total.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            digest = "sha256:" + total.hexdigest()
-            place = self._place(digest)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            draft.rename(place)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StoreFullError(
-                    f"There is no space left in {self.root}.", hint="Free some, for example with: djed gc"
-                ) from error
-            raise StoreError(f"The store cannot write to {self.root}: {error.strerror}.") from error
+        with writing(self.root):
+            try:
+                self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with draft.open("xb") as file:
+                    for chunk in chunks:
+                        total.update(chunk)
+                        file.write(chunk)
+                    file.flush()
+                    os.fsync(file.fileno())
+                digest = "sha256:" + total.hexdigest()
+                place = self._place(digest)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                draft.rename(place)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
         return digest

@@ -13,8 +13,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from djed.errors import StoreError, StoreFullError, StoreVersionError
+from djed.errors import StoreBusyError, StoreError, StoreFullError, StoreVersionError
 from djed.store.schema import metadata
+from djed.toolbox.folder import writing
 from djed.toolbox.sqlite import sqlite_driver, sqlite_wal_safe
 
 __all__ = ["SCHEMA_VERSION", "Database"]
@@ -42,7 +43,7 @@ _MEANINGS: tuple[tuple[str, type[StoreError], str, str | None], ...] = (
     ),
     ("not a database", StoreError, "The file {path} is not a store.", "Choose another folder with --data."),
     ("malformed", StoreError, "The store {path} is damaged: {text}.", "Restore it from a copy."),
-    ("locked", StoreError, "The store {path} was locked by another process for {seconds} s.", None),
+    ("locked", StoreBusyError, "The store {path} was locked by another process for {seconds} s.", None),
     (
         "disk i/o",
         StoreFullError,
@@ -60,10 +61,8 @@ class Database:
         """Open the SQLite file, make it or migrate it. Raises ``StoreError``, ``StoreVersionError``, ``StoreFullError``."""
         self.path = path
         driver = sqlite_driver()
-        try:
+        with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StoreError(f"The data folder {path.parent} cannot be made: {error.strerror}.") from error
         self.journal_mode = "WAL" if sqlite_wal_safe(driver.sqlite_version_info) else "DELETE"
         self._engine = sa.create_engine(
             f"sqlite:///{path}",
@@ -113,13 +112,16 @@ class Database:
 
     def _check_version(self) -> None:
         with self._engine.begin() as connection:
-            known = connection.exec_driver_sql(
-                "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
-            ).scalar()
+            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
             version = (
                 connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-                if known
+                if "alembic_version" in tables
                 else None
+            )
+        if version is None and tables - {"alembic_version"}:
+            raise StoreError(
+                f"The file {self.path} is not a store, but another program's.",
+                hint="Choose another folder with --data.",
             )
         if version == SCHEMA_VERSION:
             return

@@ -58,9 +58,7 @@ def attach(
         shared = None
         if item.key is not None:
             shared = connection.execute(
-                sa.select(jobs.c.id).where(
-                    jobs.c.key == item.key, jobs.c.state.in_(_UNFINISHED), ~jobs.c.cancel_requested
-                )
+                sa.select(jobs.c.id).where(jobs.c.key == item.key, jobs.c.state.in_(_UNFINISHED))
             ).scalar()
         id_ = shared or secrets.token_hex(6)
         if shared is None:
@@ -263,18 +261,25 @@ def finish(
 
 
 def retry(connection: sa.Connection, started: Started, *, now: float) -> bool:
-    """Queue the job again after its attempt was lost; ``False``: a late writer, nothing was written."""
+    """Queue the job again after its attempt was lost, unless it is to be cancelled; ``False``: a late writer, nothing was written."""
     attempt = started.attempt
     done = connection.execute(
         sa.update(jobs)
         .where(jobs.c.id == attempt.job_id, jobs.c.token == started.token, jobs.c.state == "active")
-        .values(state="queued", owner=None, lease_until=0.0, cpus=None)
-    )
-    if done.rowcount:
-        connection.execute(
-            sa.update(attempts).where(attempts.c.name == attempt.name).values(state="lost", ended_at=now)
+        .values(
+            state=sa.case((jobs.c.cancel_requested, "cancelled"), else_="queued"),
+            owner=None,
+            lease_until=0.0,
+            cpus=None,
         )
-    return bool(done.rowcount)
+    )
+    if not done.rowcount:
+        return False
+    connection.execute(
+        sa.update(attempts).where(attempts.c.name == attempt.name).values(state="lost", ended_at=now)
+    )
+    inspections.wake(connection, users(connection, attempt.job_id))
+    return True
 
 
 def cancel_for(connection: sa.Connection, inspection: str) -> int:
@@ -295,8 +300,11 @@ def cancel_for(connection: sa.Connection, inspection: str) -> int:
     connection.execute(
         sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "queued").values(state="cancelled")
     )
+    # Without its key: it will make nothing, so whoever wants the same needs a job of their own.
     flagged = connection.execute(
-        sa.update(jobs).where(jobs.c.id.in_(mine), jobs.c.state == "active").values(cancel_requested=True)
+        sa.update(jobs)
+        .where(jobs.c.id.in_(mine), jobs.c.state == "active")
+        .values(cancel_requested=True, key=None)
     )
     return flagged.rowcount
 

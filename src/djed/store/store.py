@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from djed.errors import StoreError
 from djed.model.artifact import Artifact
 from djed.store.blobs import Blobs
 from djed.store.database import Database
 from djed.toolbox.bell import ring
+from djed.toolbox.folder import writing
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -51,12 +51,10 @@ class Store:
     def keep_artifact(self, artifact: Artifact, built: Path) -> None:
         """Move what was built to its place by rename; what lay there before (of a row that was dropped) goes."""
         place = self.artifact_path(artifact)
-        try:
+        with writing(place):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.discard_artifact(artifact)
             built.rename(place)
-        except OSError as error:
-            raise StoreError(f"The artifact cannot be moved to {place}: {error.strerror}.") from error
 
     def discard_artifact(self, artifact: Artifact) -> None:
         """Remove the files of an artifact. Those who have it mounted keep it until they end."""

@@ -13,24 +13,25 @@ import os
 import secrets
 import select
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from djed.toolbox.folder import writing
 
 __all__ = ["Bell", "bury", "dead", "ring"]
 
 
 class Bell:
-    """Something to wait at. Close it when done."""
+    """Something to wait at. Close it when done. Raises ``StoreError`` where the folder cannot be written."""
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
         self.name = name or secrets.token_hex(8)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_path = folder / f"{self.name}.lock"
-        self._lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._path = folder / f"{self.name}.bell"
-        os.mkfifo(self._path, 0o600)
-        # Read and write: a pipe whose last writer closes would be readable for ever.
-        self._pipe = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(self._lock_path)
+            self._pipe = _pipe(self._path)
 
     def wait(self, timeout: float, also: Sequence[int] = ()) -> set[int]:
         """Wait until rung, until a descriptor of ``also`` is readable, or for ``timeout`` seconds. The readable ones of ``also``."""
@@ -57,6 +58,25 @@ class Bell:
         self._lock_path.unlink(missing_ok=True)
         os.close(self._pipe)
         os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """A lock file that is held from the moment it can be seen: one that could be had would be that of a dead one."""
+    draft = path.with_suffix(".draft")
+    lock = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    draft.rename(path)
+    return lock
+
+
+def _pipe(path: Path) -> int:
+    """A pipe that is open from the moment it can be seen: one without a reader would be that of a dead one."""
+    draft = path.with_suffix(".draft")
+    os.mkfifo(draft, 0o600)
+    # Read and write: a pipe whose last writer closes would be readable for ever.
+    pipe = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    draft.rename(path)
+    return pipe
 
 
 def ring(folder: Path) -> None:
@@ -104,7 +124,5 @@ def bury(folder: Path, name: str) -> None:
 
 
 def _write(pipe: int) -> None:
-    try:
+    with suppress(BlockingIOError):  # full: it will wake anyway
         os.write(pipe, b"\0")
-    except BlockingIOError:
-        pass  # full: it will wake anyway

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from djed.build import BuildError
 from djed.build.lock import read_lock
-from djed.errors import DjedError, NotFoundError, StoreFullError, UnsafeError
+from djed.errors import DjedError, StoreFullError
 from djed.model.artifact import Artifact
 from djed.model.codec import decode, encode
 from djed.model.inspection import Inspection
@@ -22,10 +22,11 @@ from djed.model.quantity import format_size
 from djed.model.result import OutputFile, Result
 from djed.observe.outcome import classify
 from djed.observe.report import report
-from djed.pipeline import Context, assemble
+from djed.pipeline import Context, assemble, named
 from djed.run.interface import Runner
 from djed.store import facts, inspections, jobs
 from djed.store.store import Store
+from djed.toolbox.folder import writing
 from djed.toolbox.fs import open_regular, walk_regular
 
 if TYPE_CHECKING:
@@ -67,11 +68,7 @@ class Harvest:
 
 def refused(job: Job, error: DjedError) -> Harvest:
     """An attempt that could not be started, for a reason that stays."""
-    damaged = isinstance(error, UnsafeError | NotFoundError)
-    kind: FailureClass = "artifact_damaged" if damaged else "sandbox_failed"
-    return Harvest(
-        failure=Failure(stage=_STAGES[job.kind], kind=kind, message=error.message, hint=error.hint)
-    )
+    return Harvest(failure=named(_STAGES[job.kind], error, "sandbox_failed"))
 
 
 class Harvester:
@@ -206,7 +203,8 @@ class Harvester:
         sealed = self._context.builders["wheel" if package else "venv"].seal(
             assembly, result, home / "outputs"
         )
-        note.write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
+        with writing(note):
+            note.write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
         self._store.keep_artifact(sealed.artifact, sealed.path)
         return Harvest(artifact=sealed.artifact, detail=format_size(sealed.artifact.size))
 

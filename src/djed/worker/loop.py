@@ -9,37 +9,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from djed.config import Config
-from djed.errors import DjedError, RunnerError, StoreError, StoreFullError
+from djed.errors import DjedError, RunnerError, StoreError
 from djed.model.hardware import Node
 from djed.model.inspection import FINAL
 from djed.model.job import Handle
 from djed.pipeline import Context, Move, Step, advance
 from djed.run.interface import Runner
-from djed.store import events, facts, inspections, jobs
+from djed.store import events, inspections, jobs
 from djed.store.inspections import Claimed
 from djed.store.jobs import Started
 from djed.store.store import Store
 from djed.toolbox import bell
+from djed.worker import account
 from djed.worker.harvest import Harvest, Harvester, refused
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 __all__ = ["Worker"]
 
 _logger = logging.getLogger(__name__)
 _BATCH = 128
 _HARVESTERS = 4
-
-
-_NewEvent = tuple[str, str, Mapping[str, Any], float]
-"""Inspection, kind, data, time."""
+_PATIENCE = 1.0
+"""Seconds before a worker tries again what could not be done."""
 
 
 @dataclass(slots=True)
@@ -51,6 +48,8 @@ class _Watched:
     runner: Runner
     harvesting: bool = False
     cancelled: bool = False
+    resting: float = 0.0
+    """Monotonic time before which it is not harvested again: it could not be, and may be later."""
 
 
 class Worker:
@@ -74,6 +73,8 @@ class Worker:
         self._bell = bell.Bell(store.bells)
         self.name = self._bell.name
         self._stop = threading.Event()
+        self._begun: deque[Started] = deque()
+        """Attempts that are ours and not yet known outside."""
         self._watched: dict[str, _Watched] = {}
         self._harvested: list[tuple[_Watched, Harvest]] = []
         self._guard = threading.Lock()
@@ -91,21 +92,25 @@ class Worker:
                 while not self._stop.is_set():
                     try:
                         self._turn(pool)
-                    except (
-                        StoreFullError
-                    ) as error:  # nothing is lost: leases and attempts wait until there is space
+                    except StoreError as error:
+                        if not error.transient:
+                            raise
+                        # Nothing is lost: leases and attempts wait until the store can be written again.
                         _logger.warning("%s", error)
-                        self._bell.wait(1.0)
+                        self._bell.wait(_PATIENCE)
             finally:
                 pool.shutdown(wait=True)
-                self._write_harvests()
-                self._hand_back([self.name])
-                self._bell.close()
+                try:
+                    self._write_harvests()
+                    self._hand_back([self.name])
+                finally:
+                    self._bell.close()
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         self._look_after_leases()
         busy = self._advance()
         busy |= self._start()
+        busy |= self._submit_begun()
         busy |= self._poll(pool)
         busy |= self._write_harvests()
         if not busy and not self._stop.is_set():
@@ -138,7 +143,7 @@ class Worker:
     def _apply(self, moves: list[tuple[Claimed, Move]]) -> list[Claimed]:
         """Write the moves; the inspections that take their next step at once."""
         kept = []
-        new: list[_NewEvent] = []
+        new: list[account.NewEvent] = []
         now = time.time()
         with self.store.change() as connection:
             for item, move in moves:
@@ -146,38 +151,17 @@ class Worker:
                 if not inspections.apply(connection, item, move.changes, now=now, park=move.park, keep=keep):
                     _logger.warning("inspection %s: late writer refused", item.inspection.id)
                     continue
-                new += self._record(connection, item, move, now)
+                new += account.record(connection, item, move, now)
                 if keep:
                     kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
             events.add(connection, new)
         return kept
 
-    def _record(self, connection: sa.Connection, item: Claimed, move: Move, now: float) -> list[_NewEvent]:
-        """What a move brings with it: jobs, observations; and the events that tell of it."""
-        inspection, id_ = item.inspection, item.inspection.id
-        jobs.attach(connection, id_, move.jobs, lead=item.lead, priority=inspection.request.priority, now=now)
-        if move.cancel and not jobs.cancel_for(connection, id_) and move.park:
-            inspections.wake(connection, [id_])
-        if artifact := move.changes.get("artifact"):
-            facts.use_artifact(connection, artifact, now)
-        facts.add_observations(connection, id_, move.observations, now)
-        told: list[tuple[str, Mapping[str, Any]]] = [
-            ("job", {"role": role, "state": "cached", "detail": detail}) for role, detail in move.cached
-        ]
-        told += [("job", {"role": job.role, "state": "waiting"}) for job in move.jobs]
-        state = move.changes.get("state")
-        if state in FINAL:
-            outcome, seconds = move.changes.get("outcome"), now - inspection.created_at
-            told.append(("done", {"state": state, "outcome": outcome, "seconds": seconds}))
-        elif state is not None:
-            told.append(("state", {"state": state}))
-        return [(id_, kind, data, now) for kind, data in told]
-
     # Jobs
 
     def _start(self) -> bool:
         """Begin what nodes have room for."""
-        started: list[Started] = []
+        busy = False
         for node in self._context.nodes:
             with self.store.database.read() as connection:
                 if not jobs.any_queued(connection, node.id):
@@ -193,11 +177,18 @@ class Worker:
                     now=now,
                     lease=self.config.lease,
                 )
-                self._tell(connection, fresh, "started", now=now)
-            started += fresh
-        for item in started:
-            self._submit(item)
-        return bool(started)
+                account.tell(connection, fresh, "started", now=now)
+            self._begun += fresh
+            busy |= bool(fresh)
+        return busy
+
+    def _submit_begun(self) -> bool:
+        """Make what was begun or adopted known outside. Where the store fails meanwhile, the next turn repeats it: nothing starts twice."""
+        busy = bool(self._begun)
+        while self._begun:
+            self._submit(self._begun[0])
+            self._begun.popleft()
+        return busy
 
     def _submit(self, started: Started) -> None:
         """Start an attempt outside, or find it there."""
@@ -231,7 +222,7 @@ class Worker:
             mine = {
                 name: item
                 for name, item in self._watched.items()
-                if item.runner is runner and not item.harvesting
+                if item.runner is runner and not item.harvesting and item.resting <= time.monotonic()
             }
             for name, status in runner.poll([item.handle for item in mine.values()]).items():
                 if status.state in {"over", "lost"}:
@@ -246,8 +237,12 @@ class Worker:
         try:
             harvest = self._harvest(watched.runner, attempt, watched.handle)
         except DjedError as error:
-            harvest = refused(attempt.job, error)
             _logger.warning("attempt %s: %s", attempt.name, error)
+            if error.transient:  # what it left lies where it is; a later poll hands it over again
+                watched.resting = time.monotonic() + _PATIENCE
+                watched.harvesting = False
+                return
+            harvest = refused(attempt.job, error)
         except Exception as error:
             _logger.exception("attempt %s cannot be harvested", attempt.name)
             harvest = refused(
@@ -270,9 +265,10 @@ class Worker:
                 with self._guard:
                     self._harvested += done[position:]
                 raise
+            if self._watched.get(attempt.name) is watched:  # else we lost it, and adopted it back meanwhile
+                del self._watched[attempt.name]
             if ours:
-                watched.runner.release(watched.handle)
-            self._watched.pop(attempt.name, None)
+                _release(watched)
         return bool(done)
 
     def _retry(self, started: Started) -> bool:
@@ -280,7 +276,7 @@ class Worker:
         with self.store.change() as connection:
             ours = jobs.retry(connection, started, now=now)
             if ours:
-                self._tell(connection, [started], "retried", now=now)
+                account.tell(connection, [started], "retried", now=now)
         return ours
 
     def _end(self, started: Started, harvest: Harvest) -> bool:
@@ -300,32 +296,8 @@ class Worker:
             more: dict[str, Any] = {"detail": harvest.detail}
             if harvest.report is not None:
                 more["seconds"] = harvest.report["duration"]
-            self._tell(connection, [started], harvest.state, now=now, more=more)
+            account.tell(connection, [started], harvest.state, now=now, more=more)
         return True
-
-    def _tell(
-        self,
-        connection: sa.Connection,
-        started: list[Started],
-        state: str,
-        *,
-        now: float,
-        more: Mapping[str, Any] | None = None,
-    ) -> None:
-        """An event for each inspection that uses the job."""
-        new = []
-        for item in started:
-            attempt = item.attempt
-            data = {
-                "job": attempt.job_id,
-                "state": state,
-                "attempt": attempt.name,
-                "node": attempt.node,
-                **(more or {}),
-            }
-            for inspection, role in jobs.roles(connection, attempt.job_id):
-                new.append((inspection, "job", {"role": role, **data}, now))
-        events.add(connection, new)
 
     # Leases and sleep
 
@@ -349,8 +321,7 @@ class Worker:
                 now=time.time(),
                 lease=self.config.lease,
             )
-        for item in adopted:
-            self._submit(item)
+        self._begun += adopted
 
     def _hand_back(self, owners: list[str]) -> None:
         with self.store.change() as connection:
@@ -364,12 +335,21 @@ class Worker:
         for item in self._watched.values():
             if item.harvesting:
                 continue
-            descriptor = item.runner.fileno(item.handle)
+            resting = item.resting > time.monotonic()
+            descriptor = None if resting else item.runner.fileno(item.handle)
             if descriptor is None:
-                timeout = min(timeout, 1.0)
+                timeout = min(timeout, _PATIENCE)
             else:
                 descriptors.append(descriptor)
         self._bell.wait(timeout, descriptors)
+
+
+def _release(watched: _Watched) -> None:
+    """Let go of it outside. Its result is safe, so what cannot be removed now is left to a clean-up."""
+    try:
+        watched.runner.release(watched.handle)
+    except DjedError as error:
+        _logger.warning("attempt %s: %s", watched.started.attempt.name, error)
 
 
 def _cpus(node: Node) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from djed.errors import ConflictError
 from djed.intake.submission import Submission
 from djed.model.inspection import Inspection
 from djed.model.observation import Observation, Statistics
@@ -35,7 +36,11 @@ def submission(repeats: int) -> Submission:
 
 
 def keep(store: Store, found: Sequence[Inspection]) -> Statistics:
-    """Keep the floor as an observation of the node; the statistics of all runs together."""
+    """Keep the floor as an observation of the node; the statistics of all runs together. Raises ``ConflictError`` where a half failed."""
+    for inspection in found:
+        if inspection.outcome != "succeeded":
+            why = inspection.failure.message if inspection.failure else f"It is {inspection.state}."
+            raise ConflictError(f"The noise floor was not measured: {why}", hint=f"djed show {inspection.id}")
     groups = [
         next(item.values for item in inspection.statistics if item.metric == "duration")
         for inspection in found

@@ -27,6 +27,8 @@ _FRESH = 3600.0
 def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bool) -> Collected:
     """Remove final inspections older than ``older_than`` seconds, then artifacts, blobs, locks and job directories without a user."""
     now = time.time()
+    # Listed before the rows are read: what is begun from now on is not in the list.
+    present = list(store.attempts.glob("djed-*"))
     with store.change() as connection:
         savepoint = connection.begin_nested()
         old = [] if older_than is None else inspections.older(connection, now - older_than)
@@ -48,11 +50,7 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
         for digest, size, changed in store.blobs.all()
         if digest not in used and changed < now - _FRESH
     ]
-    leftovers = (
-        [path for path in store.attempts.glob("djed-*") if path.name not in active]
-        if store.attempts.exists()
-        else []
-    )
+    leftovers = [path for path in present if path.name not in active]
     size = (
         sum(size for _, size in blobs)
         + sum(artifact.size for artifact in artifacts)

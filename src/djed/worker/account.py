@@ -1,0 +1,66 @@
+"""What is written beside the rows themselves: the jobs and observations that a move brings, and the events that followers read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from djed.model.inspection import FINAL
+from djed.pipeline import Move
+from djed.store import events, facts, inspections, jobs
+from djed.store.inspections import Claimed
+from djed.store.jobs import Started
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+__all__ = ["NewEvent", "record", "tell"]
+
+NewEvent = tuple[str, str, Mapping[str, Any], float]
+"""Inspection, kind, data, time."""
+
+
+def record(connection: sa.Connection, item: Claimed, move: Move, now: float) -> list[NewEvent]:
+    """What a move brings with it: jobs, observations; and the events that tell of it."""
+    inspection, id_ = item.inspection, item.inspection.id
+    jobs.attach(connection, id_, move.jobs, lead=item.lead, priority=inspection.request.priority, now=now)
+    if move.cancel and not jobs.cancel_for(connection, id_) and move.park:
+        inspections.wake(connection, [id_])
+    if artifact := move.changes.get("artifact"):
+        facts.use_artifact(connection, artifact, now)
+    facts.add_observations(connection, id_, move.observations, now)
+    told: list[tuple[str, Mapping[str, Any]]] = [
+        ("job", {"role": role, "state": "cached", "detail": detail}) for role, detail in move.cached
+    ]
+    told += [("job", {"role": job.role, "state": "waiting"}) for job in move.jobs]
+    state = move.changes.get("state")
+    if state in FINAL:
+        outcome, seconds = move.changes.get("outcome"), now - inspection.created_at
+        told.append(("done", {"state": state, "outcome": outcome, "seconds": seconds}))
+    elif state is not None:
+        told.append(("state", {"state": state}))
+    return [(id_, kind, data, now) for kind, data in told]
+
+
+def tell(
+    connection: sa.Connection,
+    started: list[Started],
+    state: str,
+    *,
+    now: float,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """An event for each inspection that uses the job."""
+    new = []
+    for item in started:
+        attempt = item.attempt
+        data = {
+            "job": attempt.job_id,
+            "state": state,
+            "attempt": attempt.name,
+            "node": attempt.node,
+            **(more or {}),
+        }
+        for inspection, role in jobs.roles(connection, attempt.job_id):
+            new.append((inspection, "job", {"role": role, **data}, now))
+    events.add(connection, new)
