@@ -3,6 +3,7 @@
 The commands are named as strings and imported when they are called, so that each starts as fast as what it needs itself.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,9 @@ _GLOBAL = Group("Global options", sort_key=10)
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code (docs/reference/cli.md). A ``DjedError`` is shown as a sentence, anything else crashes."""
     mine, theirs = _split(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows a question mark
+            stream.reconfigure(errors="replace")
     console = Console()
     try:
         _check(arguments)

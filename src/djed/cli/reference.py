@@ -99,9 +99,8 @@ def _help(tokens: tuple[str, ...]) -> str:
 
 def _exit_codes() -> str:
     codes: dict[str, list[str]] = {}
-    for name in errors.__all__:
-        kind = getattr(errors, name)
-        if issubclass(kind, errors.DjedError) and kind.exit_code != 1:
+    for kind in errors.DjedError.__subclasses__():  # those below them share their code
+        if kind.__module__ == errors.__name__:
             codes.setdefault(str(kind.exit_code), []).append((kind.__doc__ or "").strip().rstrip("."))
     rows = [*_SPECIAL, *((code, "; ".join(texts)) for code, texts in codes.items())]
     lines = [f"| {code} | {text} |" for code, text in sorted(rows, key=lambda row: int(row[0]))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from djed.cli import views
 from djed.cli.console import Console
+from djed.cli.main import main
 from djed.cli.render.progress import Progress
 from djed.model.inspection import Event
 
@@ -29,6 +30,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_encoding_without_our_signs_is_no_error(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    assert main(["stats", "matmul"]) == 0
+    assert b"1.00s ? 1.10s" in stream.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def shown(engine: Any, monkeypatch: pytest.MonkeyPatch, events: Sequence[Event], log: bytes = b"") -> str:
