@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from djed.errors import ToolError, UnsafeError
 from djed.model.artifact import Content
 from djed.toolbox.fs import open_regular
 
-__all__ = ["read_contents", "read_metadata"]
+__all__ = ["read_contents", "read_metadata", "read_modules"]
 
 # Headers come first; the description after them can be long and is not needed.
 _MAX_METADATA = 2**20
+_MAX_RECORD = 8 * 2**20
+_MAX_MODULES = 200
+_NO_MODULE = (b".dist-info", b".data", b".libs", b".pth")
 _MAX_TEXT = 200
 _UNKNOWN = {"", "unknown", "none"}
 
@@ -29,7 +33,7 @@ def read_contents(site_packages: Path) -> tuple[Content, ...]:
             folders = [entry.name for entry in entries if entry.name.endswith(".dist-info")]
     except OSError as wrong:
         raise ToolError(f"The environment has no {site_packages.name}: {wrong.strerror}.") from wrong
-    found = [read_metadata(_read(site_packages, folder)) for folder in folders]
+    found = [_content(site_packages, folder) for folder in folders]
     return tuple(sorted(found, key=lambda content: content.name))
 
 
@@ -49,6 +53,18 @@ def read_metadata(data: bytes) -> Content:
         licence=_licence(headers),
         requires=tuple(headers.get("requires-dist", ())),
     )
+
+
+def read_modules(data: bytes) -> tuple[str, ...]:
+    """The top-level modules of a RECORD file (https://packaging.python.org/specifications/recording-installed-packages/)."""
+    first = {
+        line.partition(b"/")[0] if b"/" in line else line.partition(b",")[0] for line in data.splitlines()
+    }
+    names = {
+        part.decode(errors="replace").partition(".")[0] for part in first if not part.endswith(_NO_MODULE)
+    }
+    names.discard("__pycache__")
+    return tuple(sorted(name for name in names if name.isidentifier())[:_MAX_MODULES])
 
 
 def _licence(headers: dict[str, list[str]]) -> str | None:
@@ -83,9 +99,17 @@ def _headers(text: str) -> Iterator[tuple[str, str]]:
         name, value = name.strip().lower(), value.strip()
 
 
-def _read(site_packages: Path, folder: str) -> bytes:
+def _content(site_packages: Path, folder: str) -> Content:
     try:
-        with open_regular(site_packages, f"{folder}/METADATA") as descriptor:
-            return os.read(descriptor, _MAX_METADATA)
+        content = read_metadata(_read(site_packages, folder, "METADATA", _MAX_METADATA))
     except UnsafeError as wrong:
         raise ToolError(f"The metadata of {folder!r} cannot be read: {wrong.message}") from wrong
+    try:
+        return replace(content, modules=read_modules(_read(site_packages, folder, "RECORD", _MAX_RECORD)))
+    except UnsafeError:  # not every installer leaves one
+        return content
+
+
+def _read(site_packages: Path, folder: str, name: str, most: int) -> bytes:
+    with open_regular(site_packages, f"{folder}/{name}") as descriptor:
+        return os.read(descriptor, most)

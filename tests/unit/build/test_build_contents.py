@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.support.assemblies import install
 
-from djed.build.contents import read_contents, read_metadata
+from djed.build.contents import read_contents, read_metadata, read_modules
 from djed.errors import ToolError
 
 
@@ -70,3 +70,11 @@ def test_every_distribution_is_listed_by_name(tmp_path: Path) -> None:
 def test_an_environment_without_its_packages_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="site-packages"):
         read_contents(tmp_path / "site-packages")
+
+
+def test_the_top_level_modules_are_those_that_can_be_imported() -> None:
+    record = (
+        b"psij/__init__.py,sha256=x,1\npsij/a/b.py,,\nsix.py,,\n_fast.cpython-311-x86_64-linux-gnu.so,,\n"
+        b"psij_python-0.9.dist-info/METADATA,,\nnumpy.libs/libx.so,,\n../../../bin/tool,,\n__pycache__/six.pyc,,\nhook.pth,,\n"
+    )
+    assert read_modules(record) == ("_fast", "psij", "six")
