@@ -22,7 +22,7 @@ from djed.toolbox.digest import digest_json
 
 __all__ = ["VenvBuilder"]
 
-_VERSION = 2
+_VERSION = 1
 _FOLDER = "venv"
 
 

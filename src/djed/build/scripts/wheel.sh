@@ -6,4 +6,4 @@ unset UV_CONFIG_FILE
 uv=$1 python=$2 outputs=$3
 shift 3
 "$python" -I fetch.py "$@"
-exec "$uv" build --quiet --wheel --no-sources --no-create-gitignore --python "$python" --out-dir "$outputs/wheel" "$2"
+exec "$uv" build --wheel --no-sources --no-create-gitignore --python "$python" --out-dir "$outputs/wheel" "$2"
