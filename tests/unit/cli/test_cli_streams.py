@@ -36,7 +36,7 @@ def test_an_encoding_without_our_signs_is_no_error(engine: Any, monkeypatch: pyt
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", stream)
     assert main(["stats", "matmul"]) == 0
-    assert b"1.00s ? 1.10s" in stream.buffer.getvalue()  # type: ignore[attr-defined]
+    assert b"1.00s ? 1.10s" in stream.buffer.getvalue()
 
 
 def shown(engine: Any, monkeypatch: pytest.MonkeyPatch, events: Sequence[Event], log: bytes = b"") -> str:
