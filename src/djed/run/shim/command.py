@@ -34,11 +34,13 @@ class Command:
             os.write(self.gate, b"+")
             wrap = order["wrap"]
             argv = wrap[:1] + ["--json-status-fd", str(status), "--block-fd", str(gate)] + wrap[1:] + ["--"] + argv
+        supervisor = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 for fd in (status, gate) if self.bwrap else ():
                     os.set_inheritable(fd, True)
+                _die_with(supervisor)
                 _become(argv, order, group, (out, err))
             except BaseException as error:  # also a MemoryError: whatever it is, it must not return into the loop
                 text = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -49,14 +51,19 @@ class Command:
             os.close(fd)
 
     def terminate(self, init):
-        """Ask the command to end: SIGTERM to its process group. ``init`` is the first process in the sandbox, where there is one."""
+        """Ask the command to end: SIGTERM to its process group; whether there was one to ask.
+
+        ``init`` is the first process in the sandbox, where there is one.
+        """
         target = _first_child(init) if self.bwrap else self.pid
         try:
             # In a sandbox the group is that of its init, which ignores the signal; bubblewrap's own outside must stay for now.
-            if target is not None and not (self.bwrap and os.getpgid(target) == self.pid):
-                os.killpg(os.getpgid(target), signal.SIGTERM)
+            if target is None or (self.bwrap and os.getpgid(target) == self.pid):
+                return False
+            os.killpg(os.getpgid(target), signal.SIGTERM)
         except OSError:
-            pass  # it has just ended: the kill that follows needs no group
+            return False
+        return True
 
 
 def _pipe(size):
@@ -69,11 +76,17 @@ def _pipe(size):
     return reader, writer
 
 
+def _die_with(supervisor):
+    """Be killed when the supervisor dies, also when it has died before we could ask for it."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != supervisor:
+        os._exit(127)
+
+
 def _become(argv, order, group, streams):
     """In the child: take on every limit, then exec. Raises OSError."""
     os.setsid()
     group.join()
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if order["level"] == "process":
         _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if order["cpus"]:

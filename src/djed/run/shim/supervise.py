@@ -98,10 +98,10 @@ class Supervisor:
         self.ended_at = time.time()
 
     def stop(self, reason):
-        """Ask the command to end, and kill it after a grace."""
+        """Ask the command to end, and kill it after a grace; at once where it has not even begun."""
         self.reason = reason
-        self.kill_at = time.monotonic() + GRACE
-        self.command.terminate(self.init)
+        asked = self.command.terminate(self.init)
+        self.kill_at = time.monotonic() + (GRACE if asked else 0.0)
 
     def result(self):
         """What result.json says; ``None`` when abandoned."""
