@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from benchmarks.bar import Row, alternate, beside, environment, timed, tool
 from djed.model.quantity import format_duration
@@ -12,12 +13,9 @@ BAR = 0.150
 
 def measure() -> Iterator[Row]:
     """One row."""
-    names = ("djed", "uv", "nox", "tox")
-    sides = {name: tool(name) for name in names}
     env = environment()
-    medians = alternate(
-        11, {name: lambda path=path: timed(path, "--version", env=env) for name, path in sides.items()}
-    )  # type: ignore[misc]
+    sides = {name: partial(timed, tool(name), "--version", env=env) for name in ("djed", "uv", "nox", "tox")}
+    medians = alternate(11, sides)
     own = medians.pop("djed")
     yield Row(
         what="`djed --version`",
