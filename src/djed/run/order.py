@@ -53,7 +53,6 @@ def order(
     variables |= resolved.variables
     wrap: list[str] = []
     if boxed:
-        assert sandbox.path is not None
         inside = Inside(
             binds=(
                 *_binds(job, real, seen, site),
@@ -67,7 +66,7 @@ def order(
             network=job.network,
             memory_disk=min(job.limits.disk, job.limits.memory or _TMP_DISK, _TMP_DISK),
         )
-        wrap = bubblewrap(sandbox.path, inside, site.etc)
+        wrap = bubblewrap(sandbox, inside, site.etc)
     return {
         "name": attempt.name,
         "node": attempt.node or site.node,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,10 @@ class Sandbox:
     path: str | None = None
     """The tool's executable."""
 
+    def is_recent(self) -> bool:
+        """Whether bubblewrap knows ``--disable-userns`` and ``--size``; 0.8.0 does, and older systems carry an older one."""
+        return tuple(map(int, re.findall(r"\d+", self.tool or "")[:2])) >= (0, 8)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inside:
@@ -76,16 +81,18 @@ class Inside:
     """Bytes of each of /tmp and /dev/shm, which lie in memory."""
 
 
-def bubblewrap(tool: str, inside: Inside, own_etc: Path) -> list[str]:
+def bubblewrap(sandbox: Sandbox, inside: Inside, own_etc: Path) -> list[str]:
     """The argument vector up to ``--``, without the two descriptors that the shim adds."""
-    size = str(inside.memory_disk)
-    argv = [tool, "--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY, "--disable-userns"]
+    assert sandbox.path is not None
+    size = ["--size", str(inside.memory_disk)] if sandbox.is_recent() else []
+    argv = [sandbox.path, "--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY]
+    argv += ["--disable-userns"] if sandbox.is_recent() else []
     argv += ["--share-net"] if inside.network else []
     argv += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     argv += _system()
     argv += _etc(own_etc, network=inside.network)
-    argv += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm"]  # noqa: S108
-    argv += ["--size", size, "--tmpfs", "/tmp", "--dir", "/run", "--symlink", "../tmp", "/var/tmp"]  # noqa: S108
+    argv += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"]  # noqa: S108
+    argv += [*size, "--tmpfs", "/tmp", "--dir", "/run", "--symlink", "../tmp", "/var/tmp"]  # noqa: S108
     # Programs that choose their threads by the machine's layout read it here; it names nothing but the hardware.
     argv += ["--ro-bind-try", "/sys/devices/system", "/sys/devices/system"]
     for bind in inside.binds:
@@ -177,9 +184,11 @@ def own_etc(data: Path) -> Path:
 
 def _try_bubblewrap(tool: str, data: Path) -> str | None:
     """Name and version, where ``true`` runs in it."""
-    argv = bubblewrap(tool, Inside(binds=(), variables={"PATH": "/usr/bin:/bin"}), own_etc(data))
     try:
+        name = process.run([tool, "--version"], timeout=10, env={}).stdout.decode().strip()
+        inside = Inside(binds=(), variables={"PATH": "/usr/bin:/bin"})
+        argv = bubblewrap(Sandbox(level="bwrap", tool=name, path=tool), inside, own_etc(data))
         process.run([*argv, "--", "true"], timeout=10, env={})
-        return process.run([tool, "--version"], timeout=10, env={}).stdout.decode().strip()
     except DjedError:
         return None
+    return name

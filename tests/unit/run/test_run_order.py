@@ -13,7 +13,7 @@ from djed.model.job import At, Attempt, Job, Limits
 from djed.run.order import Site, order
 from djed.run.sandbox import Sandbox
 
-BWRAP = Sandbox(level="bwrap", tool="bubblewrap 1", path="/usr/bin/bwrap")
+BWRAP = Sandbox(level="bwrap", tool="bubblewrap 1.0", path="/usr/bin/bwrap")
 PROCESS = Sandbox(level="process")
 
 

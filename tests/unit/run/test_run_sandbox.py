@@ -13,9 +13,15 @@ from djed.model.request import SandboxLevel
 from djed.run.sandbox import Bind, Inside, Sandbox, bubblewrap, choose, probe
 from djed.toolbox import process
 
+PRESENT = (
+    Sandbox(level="none"),
+    Sandbox(level="process"),
+    Sandbox(level="bwrap", tool="bubblewrap 0.8.0", path="/usr/bin/bwrap"),
+)
+
 
 def _argv(**given: object) -> list[str]:
-    return bubblewrap("bwrap", Inside(**{"binds": (), **given}), Path("/own"))  # type: ignore[arg-type]
+    return bubblewrap(PRESENT[-1], Inside(**{"binds": (), **given}), Path("/own"))  # type: ignore[arg-type]
 
 
 def _pairs(argv: list[str]) -> set[tuple[str, ...]]:
@@ -60,16 +66,20 @@ def test_nothing_with_secrets_is_bound(secret: str) -> None:
     assert secret not in bound
 
 
+@pytest.mark.parametrize(
+    ("version", "recent"),
+    [("0.4.1", False), ("0.7.0", False), ("0.8.0", True), ("0.11.0", True), ("1.0", True)],
+)
+def test_an_older_tool_is_not_asked_for_what_it_lacks(version: str, recent: bool) -> None:
+    sandbox = Sandbox(level="bwrap", tool=f"bubblewrap {version}", path="/usr/bin/bwrap")
+    argv = bubblewrap(sandbox, Inside(binds=()), Path("/own"))
+    assert ("--disable-userns" in argv, "--size" in argv) == (recent, recent)
+    assert "--unshare-all" in argv
+
+
 def test_variables_reach_the_command_alone() -> None:
     argv = _argv(variables={"LD_PRELOAD": "/x.so"})
     assert ("--setenv", "LD_PRELOAD", "/x.so") in _pairs(argv)
-
-
-PRESENT = (
-    Sandbox(level="none"),
-    Sandbox(level="process"),
-    Sandbox(level="bwrap", tool="bubblewrap 1", path="/b"),
-)
 
 
 def test_the_strongest_present_level_is_used() -> None:
