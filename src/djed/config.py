@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from djed.errors import ConfigError
 from djed.model.quantity import parse_duration, parse_size
-from djed.model.request import SANDBOX_LEVELS
+from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 
 __all__ = ["Config", "Source", "load", "settings"]
 
@@ -78,7 +78,7 @@ class Config:
     data: Path = _setting(
         "data", _data_home, _path, "Folder of the store, artifacts, caches and job directories."
     )
-    sandbox_floor: str = _setting(
+    sandbox_floor: SandboxLevel = _setting(
         "sandbox.floor", "none", _level, "Weakest sandbox level in which anything may run."
     )
     indexes_allow_private: bool = _setting(

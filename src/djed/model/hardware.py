@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from djed.model.request import SandboxLevel
+
 __all__ = ["GpuDevice", "Hardware", "Interpreter", "Node"]
 
 
@@ -83,6 +85,6 @@ class Node:
     hardware: Hardware
     interpreters: tuple[Interpreter, ...] = ()
     """Newest first."""
-    sandboxes: tuple[str, ...] = ()
+    sandboxes: tuple[SandboxLevel, ...] = ()
     """Sandbox levels that work here, weakest first."""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from djed.model.inspection import Inspection, JobRecord, Plan
 from djed.model.job import NewJob
 from djed.model.lock import Lock
 from djed.model.observation import Failure, Stage
-from djed.model.request import Environment
+from djed.model.request import SANDBOX_LEVELS, Environment, SandboxLevel
 from djed.pipeline.context import Context, Move
 from djed.pipeline.outcome import fail, finish, named
 from djed.pipeline.render import assemble, build_job, lock_job, run_jobs, wheel_jobs
@@ -153,20 +153,27 @@ def _place(
 ) -> tuple[Node | None, Node | None, tuple[Mapping[str, Any], ...], str]:
     """The node to build on, the node to run on, what was considered, and why where nothing fits."""
     request = inspection.request
-    matches = {
-        "build": match(
-            request.build.hardware, context.nodes, resources=request.build.resources, path="build.hardware"
-        )
-    }
-    if request.run is not None:
-        nodes = [node for target in request.run.targets for node in context.nodes if node.target == target]
+    floor = _floor(request.sandbox, context)
+    asked = request.build
+    found = match(
+        asked.hardware, context.nodes, resources=asked.resources, sandbox=floor, path="build.hardware"
+    )
+    matches = {"build": found}
+    if (run_ := request.run) is not None:
+        nodes = [node for target in run_.targets for node in context.nodes if node.target == target]
         matches["run"] = match(
-            request.run.hardware, nodes, resources=request.run.resources, path="run.hardware"
+            run_.hardware, nodes, resources=run_.resources, sandbox=floor, path="run.hardware"
         )
     considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
     chosen = {name: found.fits[0] if found.fits else None for name, found in matches.items()}
     reason = next((found.reason for found in matches.values() if not found.fits), "")
     return chosen["build"], chosen.get("run"), considered, reason
+
+
+def _floor(asked: SandboxLevel | None, context: Context) -> SandboxLevel | None:
+    """The weakest sandbox that both the request and the settings accept; ``None``: any."""
+    floors = [level for level in (asked, context.config.sandbox_floor) if level not in {None, "none"}]
+    return max(floors, key=SANDBOX_LEVELS.index, default=None)
 
 
 def _settled(environment: Environment) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from djed.errors import RequestError
 from djed.model.hardware import Node
 from djed.model.quantity import format_size, parse_range, parse_size
-from djed.model.request import HardwareRequirement, Resources
+from djed.model.request import SANDBOX_LEVELS, HardwareRequirement, Resources, SandboxLevel
 from djed.plan.check import check_requirement, check_resources
 from djed.plan.fields import Line, compare
 
@@ -48,9 +48,12 @@ def match(
     nodes: Sequence[Node],
     *,
     resources: Resources | None = None,
+    sandbox: SandboxLevel | None = None,
     path: str = "run.hardware",
 ) -> Match:
-    """Match a requirement, and the resources that a job wants, with nodes; ``path`` is where in the request it stands.
+    """Match a requirement, the resources that a job wants and the weakest sandbox it accepts with nodes.
+
+    ``path`` is where in the request the requirement stands.
 
     Raises ``RequestError`` with all faults where the requirement cannot be read.
     """
@@ -59,7 +62,11 @@ def match(
     if faults:
         raise RequestError(f"{faults[0].path}: {faults[0].message}.", faults=faults, hint=faults[0].hint)
     account = _Account(nodes)
-    able = frozenset(node.id for node in nodes if account.add(node, fits_resources(wanted, node, beside)))
+    able = frozenset(
+        node.id
+        for node in nodes
+        if account.add(node, (*fits_resources(wanted, node, beside), *_fits_sandbox(sandbox, node)))
+    )
     met = able & account.meeting(requirement, able, path)
     return Match(
         fits=tuple(node for node in nodes if node.id in met),
@@ -91,6 +98,13 @@ def fits_resources(resources: Resources, node: Node, path: str = "run.resources"
             Line(path=f"{path}.gpu", asked=str(resources.gpu), has=str(count), ok=resources.gpu <= count)
         )
     return tuple(lines)
+
+
+def _fits_sandbox(floor: SandboxLevel | None, node: Node) -> tuple[Line, ...]:
+    if floor is None:
+        return ()
+    enough = any(SANDBOX_LEVELS.index(level) >= SANDBOX_LEVELS.index(floor) for level in node.sandboxes)
+    return (Line(path="sandbox", asked=floor, has=", ".join(node.sandboxes) or "none", ok=enough),)
 
 
 class _Account:

@@ -11,6 +11,7 @@ from typing import Any
 
 from djed.config import Config
 from djed.model.hardware import Node
+from djed.model.request import SandboxLevel
 from djed.run.shim import hwinfo
 
 __all__ = ["find_uv", "node", "node_id", "remember"]
@@ -23,7 +24,7 @@ def node_id(target: str) -> str:
     return f"{target}/{socket.gethostname()}"
 
 
-def node(config: Config, target: str, sandboxes: tuple[str, ...]) -> Node:
+def node(config: Config, target: str, sandboxes: tuple[SandboxLevel, ...]) -> Node:
     """This machine as a node. The first time it takes a second: uv has to look for Pythons."""
     from djed.run.hardware import detect  # archspec is slow to import, and only an inventory needs it
     from djed.run.interpreters import find_interpreters

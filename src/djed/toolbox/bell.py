@@ -12,11 +12,10 @@ import fcntl
 import os
 import secrets
 import select
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from djed.toolbox.folder import writing
 
 __all__ = ["Bell", "bury", "dead", "ring"]
 
@@ -26,12 +25,19 @@ class Bell:
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
         self.name = name or secrets.token_hex(8)
-        self._lock_path = folder / f"{self.name}.lock"
-        self._path = folder / f"{self.name}.bell"
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(self._lock_path)
-            self._pipe = _pipe(self._path)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_path, self._path = folder / f"{self.name}.lock", folder / f"{self.name}.bell"
+        # Both get their names only when they are held: until then a neighbour would take them for those of a dead one.
+        draft = folder / f"{self.name}.draft"
+        self._lock = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        draft.rename(self._lock_path)
+        os.mkfifo(draft, 0o600)
+        # Read and write: a pipe whose last writer closes would be readable for ever.
+        self._pipe = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        draft.rename(self._path)
+        self._guard = threading.Lock()
+        self._closed = False
 
     def wait(self, timeout: float, also: Sequence[int] = ()) -> set[int]:
         """Wait until rung, until a descriptor of ``also`` is readable, or for ``timeout`` seconds. The readable ones of ``also``."""
@@ -49,11 +55,15 @@ class Bell:
         return ready - {self._pipe}
 
     def ring(self) -> None:
-        """Wake the one who waits here; from any thread."""
-        _write(self._pipe)
+        """Wake the one who waits here; from any thread, and harmless when it is closed."""
+        with self._guard:
+            if not self._closed:
+                _write(self._pipe)
 
     def close(self) -> None:
         """Take the bell away."""
+        with self._guard:
+            self._closed = True
         self._path.unlink(missing_ok=True)
         self._lock_path.unlink(missing_ok=True)
         os.close(self._pipe)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 __all__ = ["digest_bytes", "digest_json", "digest_stream"]
 
@@ -19,6 +20,6 @@ def digest_json(value: Any) -> str:
     return digest_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def digest_stream(stream: BinaryIO) -> str:
+def digest_stream(stream: BufferedReader) -> str:
     """Digest of the rest of a binary stream; constant memory."""
     return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()

@@ -48,6 +48,8 @@ def inspect(
     chosen = overrides or Overrides()
     submissions = [read(path, chosen, context.arguments, context.config) for path in files]
     with context.engine() as engine:
+        if not detach:
+            engine.nodes()  # a part that is missing on this machine is said before anything is stored
         inspections = engine.submit(submissions, fresh=fresh)
         if detach:
             _tell(inspections, json, context)
