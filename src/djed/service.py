@@ -195,6 +195,12 @@ class Engine:
             self._runners = {local.target: local}
         return self._runners
 
+    def check_parts(self) -> None:
+        """Raise ``MissingPartError`` where something without which no work can be done is not on this machine."""
+        from djed.toolbox.parts import find_uv
+
+        find_uv(self.config)
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """A worker in a thread meanwhile. Leaving hands unfinished work back; running jobs go on and are adopted later.
@@ -205,6 +211,7 @@ class Engine:
         from djed.worker import Worker
         from djed.worker.context import StoreContext
 
+        self.check_parts()
         context = StoreContext(self.store, self.config, self.nodes(), uv_settings(os.environ))
         worker = Worker(self.store, self.runners(), context, self.config)
         self._broken = None

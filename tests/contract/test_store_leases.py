@@ -191,7 +191,9 @@ def test_cancelling_spares_a_job_that_others_wait_for(store: Store) -> None:
     attach(store, b, job("build", key="shared"))
     with store.change() as connection:
         assert jobs.cancel_for(connection, a) == 0
-        states = {row.key: row.state for row in connection.execute(sa.select(job_table.c.key, job_table.c.state))}
+        states = {
+            row.key: row.state for row in connection.execute(sa.select(job_table.c.key, job_table.c.state))
+        }
         assert [record.role for record in jobs.of_inspection(connection, [a], with_results=False)[a]] == [
             "run:0"
         ]

@@ -9,30 +9,33 @@ from typing import Any
 from djed.model.hardware import GpuDevice, Hardware
 from djed.run.shim import hwinfo
 
-__all__ = ["detect", "microarchitecture"]
+__all__ = ["Named", "detect", "microarchitecture", "name"]
 
 
-def detect(record: Mapping[str, Any] | None = None) -> Hardware:
-    """Hardware from a record of :func:`djed.run.shim.hwinfo.record`; without one, of this machine (about 50 ms, mostly archspec)."""
+Named = tuple[str | None, tuple[str, ...]]
+"""A microarchitecture and all whose code runs on it, its own first."""
+
+
+def detect(record: Mapping[str, Any] | None = None, named: Named | None = None) -> Hardware:
+    """Hardware from a record of :func:`djed.run.shim.hwinfo.record`; without one, of this machine.
+
+    ``named`` spares asking archspec, which takes 50 ms, for what :func:`name` said before.
+    """
     seen: Mapping[str, Any] = hwinfo.record() if record is None else record
     info, release, libc = seen["cpu_info"], seen["os_release"] or {}, seen["libc"]
-    flags = tuple(seen["cpu_features"]["flags"])
-    arch = seen["platform"]["machine"] or "unknown"
-    part = info["model"] if arch == "aarch64" else None
-    name, compatible = microarchitecture(
-        arch, info["vendor_id_raw"], flags, part=part, brand=info["brand_raw"]
-    )
+    compatible: tuple[str, ...]
+    known, compatible = named or name(seen)
     cpus = _cpus(seen)
     return Hardware(
-        arch=arch,
-        microarchitecture=name,
+        arch=seen["platform"]["machine"] or "unknown",
+        microarchitecture=known,
         compatible=compatible,
         cpu_vendor=info["vendor_id_raw"],
         cpu_family=info["family"],
         cpu_model=info["model"],
         cpu_stepping=info["stepping"],
         processor=info["brand_raw"],
-        cpu_flags=flags,
+        cpu_flags=tuple(seen["cpu_features"]["flags"]),
         physical_cpus=seen["topology"]["cores"],
         cores=_cores(seen, cpus),
         cpus=cpus,
@@ -46,6 +49,14 @@ def detect(record: Mapping[str, Any] | None = None) -> Hardware:
     )
 
 
+def name(seen: Mapping[str, Any]) -> Named:
+    """The microarchitecture of a recorded machine."""
+    info, arch = seen["cpu_info"], seen["platform"]["machine"] or "unknown"
+    part = info["model"] if arch == "aarch64" else None
+    flags = seen["cpu_features"]["flags"]
+    return microarchitecture(arch, info["vendor_id_raw"], flags, part=part, brand=info["brand_raw"])
+
+
 def microarchitecture(
     arch: str,
     vendor: str | None,
@@ -53,7 +64,7 @@ def microarchitecture(
     *,
     part: int | None = None,
     brand: str | None = None,
-) -> tuple[str | None, tuple[str, ...]]:
+) -> Named:
     """Archspec's name of a processor and the names of all microarchitectures whose code runs on it, its own first.
 
     By the rules that archspec applies to the running machine alone: the best generic level comes first and only its descendants

@@ -42,8 +42,9 @@ class Runner(Protocol):
     def submit(self, attempt: Attempt) -> Handle:
         """Start the attempt.
 
-        A normal return means that the outside knows it under ``attempt.name``: whatever happens to us, :meth:`find` will find it. An exception
-        means that nothing was started. To submit an attempt that is already there starts nothing and returns its handle.
+        A normal return means that the outside knows it under ``attempt.name``: whatever happens to us, :meth:`find` will find
+        it. An exception means that nothing was started. To submit an attempt that is already there starts nothing and returns
+        its handle.
         """
         ...
 
@@ -73,8 +74,9 @@ class Runner(Protocol):
     def collect(self, handle: Handle, into: Path) -> Result:
         """Bring the job directory home: ``into`` then holds ``stdout``, ``stderr`` and ``outputs/``. May be called again after a crash.
 
-        Only after :meth:`poll` said ``over`` or ``lost``; a lost attempt gives ``Result(lost=True)`` with what there is of its output. ``Result.outputs``
-        and the digests of the streams are left to the caller. ``outputs/`` was written by the job: follow no link in it.
+        Only after :meth:`poll` said ``over`` or ``lost``; a lost attempt gives ``Result(lost=True)`` with what there is of its
+        output. ``Result.outputs`` and the digests of the streams are left to the caller. ``outputs/`` was written by the job:
+        follow no link in it.
         """
         ...
 

@@ -185,7 +185,7 @@ class LocalRunner:
                     packages=self._packages,
                     etc=sandbox.own_etc(data),
                     node=machine.node_id(self.target),
-                    uv=machine.find_uv(self._config),
+                    uv=machine.installed_uv(self._config),
                     environ=dict(os.environ),
                 )
             return self._site

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import secrets
 import socket
 from pathlib import Path
 from typing import Any
 
 from djed.config import Config
+from djed.errors import MissingPartError
 from djed.model.hardware import Node
 from djed.model.request import SandboxLevel
+from djed.run.hardware import Named, detect, name
+from djed.run.interpreters import find_interpreters
 from djed.run.shim import hwinfo
+from djed.toolbox.parts import find_uv
 
-__all__ = ["find_uv", "node", "node_id", "remember"]
+__all__ = ["installed_uv", "node", "node_id", "remember"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -26,17 +29,15 @@ def node_id(target: str) -> str:
 
 def node(config: Config, target: str, sandboxes: tuple[SandboxLevel, ...]) -> Node:
     """This machine as a node. The first time it takes a second: uv has to look for Pythons."""
-    from djed.run.hardware import detect  # archspec is slow to import, and only an inventory needs it
-    from djed.run.interpreters import find_interpreters
-
-    uv = find_uv(config)
+    record = remember(config.data)
+    uv = installed_uv(config)
     memory = config.data / "pythons.json"
     found = find_interpreters(uv, config.pythons, memory=memory) if uv is not None else ()
     labels = dict(label.partition("=")[::2] for label in config.labels)
     return Node(
         id=node_id(target),
         target=target,
-        hardware=detect(remember(config.data)),
+        hardware=detect(record, _named(config.data, record)),
         interpreters=found,
         sandboxes=sandboxes,
         labels=labels,
@@ -48,30 +49,46 @@ def remember(data: Path) -> dict[str, Any]:
 
     Affinity and limits differ from process to process; only the GPUs, which take a second, are those first seen since the boot.
     """
-    boot = _BOOT_ID.read_text(encoding="ascii").strip()
-    file = data / "node.json"
-    gpus = None
-    try:
-        known = json.loads(file.read_bytes())
-        if known["boot_id"] == boot:
-            gpus = list(known["record"]["gpus"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    record: dict[str, Any] = hwinfo.record(gpus=gpus)
-    data.mkdir(parents=True, exist_ok=True)
-    temporary = data / f"node.json.{os.getpid()}"
-    temporary.write_text(json.dumps({"boot_id": boot, "record": record}), encoding="utf-8")
-    temporary.replace(file)
+    known = _recall(data / "node.json").get("record")
+    record: dict[str, Any] = hwinfo.record(gpus=known["gpus"] if known else None)
+    _keep(data / "node.json", {"record": record})
     return record
 
 
-def find_uv(config: Config) -> str | None:
-    """The uv executable: the configured one, the one that was installed with Djed, else the one on the PATH."""
-    if config.uv is not None:
-        return config.uv
-    try:
-        from uv import find_uv_bin  # type: ignore[import-not-found,unused-ignore]
+def _named(data: Path, record: dict[str, Any]) -> Named:
+    """What archspec calls the processor, asked once per boot."""
+    file = data / "microarchitecture.json"
+    known = _recall(file)
+    if "name" in known:
+        return known["name"], tuple(known["compatible"])
+    found, compatible = name(record)
+    _keep(file, {"name": found, "compatible": compatible})
+    return found, compatible
 
-        return str(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        return shutil.which("uv")
+
+def _recall(file: Path) -> dict[str, Any]:
+    """What was kept since this boot; empty where that is nothing."""
+    try:
+        known = json.loads(file.read_bytes())
+        return known if known["boot_id"] == _boot() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _keep(file: Path, facts: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    draft.write_text(json.dumps({"boot_id": _boot(), **facts}), encoding="utf-8")
+    draft.replace(file)
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def installed_uv(config: Config) -> str | None:
+    """The uv executable; ``None`` where there is none."""
+    try:
+        return find_uv(config)
+    except MissingPartError:
+        return None

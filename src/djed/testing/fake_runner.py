@@ -84,9 +84,9 @@ class FakeRunner:
             played = self.scripts.get(attempt.name) or self._play(attempt)
             if played.refusal is not None:
                 raise played.refusal
-            self.starts.append(attempt.name)
             event = os.eventfd(0 if played.waits else 1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._started[attempt.name] = _Started(played=played, over=not played.waits, event=event)
+            self.starts.append(attempt.name)  # last: who sees the name may finish or lose it at once
         return Handle(name=attempt.name, target=self.target)
 
     def find(self, attempt: Attempt) -> Handle | None:

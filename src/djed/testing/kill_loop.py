@@ -125,7 +125,10 @@ def _count(config: Config, ledger: Path, submitted: list[str], *, kills: int, st
                 if time.monotonic() > deadline:
                     break
         with engine.store.database.read() as connection:
-            rows = {row.id: row.state for row in connection.execute(sa.select(inspections.c.id, inspections.c.state))}
+            rows = {
+                row.id: row.state
+                for row in connection.execute(sa.select(inspections.c.id, inspections.c.state))
+            }
             good = set(
                 connection.execute(
                     sa.select(inspections.c.id).where(inspections.c.outcome == "succeeded")

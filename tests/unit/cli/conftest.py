@@ -231,6 +231,9 @@ class FakeEngine:
         self.calls.append(("gc", (older_than, dry_run)))
         return Collected(artifacts=1, blobs=2, size=3 * 2**20)
 
+    def check_parts(self) -> None:
+        pass
+
     def nodes(self) -> Sequence[Node]:
         return [NODE]
 

@@ -49,7 +49,7 @@ def inspect(
     submissions = [read(path, chosen, context.arguments, context.config) for path in files]
     with context.engine() as engine:
         if not detach:
-            engine.nodes()  # a part that is missing on this machine is said before anything is stored
+            engine.check_parts()  # what is missing on this machine is said before anything is stored
         inspections = engine.submit(submissions, fresh=fresh)
         if detach:
             _tell(inspections, json, context)
