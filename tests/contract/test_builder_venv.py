@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import ASSEMBLY, install, locked
 
 from djed.build import Assembly, Builder, VenvBuilder
 from djed.testing.builder_contract import BuilderContract
+from tests.support.assemblies import ASSEMBLY, install, locked
 
 
 class TestVenvBuilder(BuilderContract):

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import ASSEMBLY, SOURCE, locked
 
 from djed.build import Assembly, Builder, WheelBuilder
 from djed.testing.builder_contract import BuilderContract
+from tests.support.assemblies import ASSEMBLY, SOURCE, locked
 
 NAME = "native-2.0-cp311-cp311-linux_x86_64.whl"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from benchmarks.__main__ import BARS, main, written
 
 ROOT = Path(__file__).parent.parent.parent

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import ASSEMBLY, SOURCE, install
 
 from djed.build import Assembly, BuildError, VenvBuilder, WheelBuilder
 from djed.errors import ToolError
@@ -13,6 +12,7 @@ from djed.model.job import At, Job
 from djed.model.lock import Lock
 from djed.model.result import Result
 from djed.toolbox.digest import digest_bytes
+from tests.support.assemblies import ASSEMBLY, SOURCE, install
 
 GOOD = Result(exit_code=0)
 BUILT = replace(ASSEMBLY, package=SOURCE)

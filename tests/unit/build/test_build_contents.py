@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import install
 
 from djed.build.contents import read_contents, read_metadata, read_modules
 from djed.errors import ToolError
+from tests.support.assemblies import install
 
 
 def metadata(*lines: str) -> bytes:

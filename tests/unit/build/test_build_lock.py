@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import INTERPRETER, NODE, locked, wheel_file
 
 from djed.build import (
     BuildError,
@@ -21,6 +20,7 @@ from djed.errors import ToolError, UnsafeError
 from djed.model.job import At, Job, Limits
 from djed.model.lock import Lock, LockedPackage
 from djed.model.request import Environment, Index
+from tests.support.assemblies import INTERPRETER, NODE, locked, wheel_file
 
 INTERNAL = Index(name="internal", url="https://index.example/simple", packages=("inner",))
 OWN = Index(name="own", url="https://own.example/simple")

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.assemblies import locked, wheel_file
 
 from djed.build.pylock import Choice, read_pylock, toml_text, write_pylock
 from djed.errors import DjedError, ToolError
+from tests.support.assemblies import locked, wheel_file
 
 SHA = "a" * 64
 WHEEL = "https://files.example/app-1.0-py3-none-any.whl"

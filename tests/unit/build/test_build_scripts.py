@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import install
 
 from djed.build.base import script
+from tests.support.assemblies import install
 
 VERSION = "{}.{}".format(*sys.version_info[:2])
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.assemblies import INTERPRETER, NODE
 
 from djed.build import BUILDERS, host_digest, uv_settings
 from djed.build.compatibility import Platform, platform_of, wheel_ranks
 from djed.errors import ConfigError
 from djed.model.request import Environment
+from tests.support.assemblies import INTERPRETER, NODE
 
 
 def test_indexes_proxies_and_certificates_pass_and_secrets_do_not() -> None:

@@ -12,26 +12,17 @@ down_revision = None
 
 def upgrade() -> None:
     """Make the tables."""
-    op.create_table(
-        "artifacts",
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        sa.Column("used_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("digest"),
-    )
-    op.create_table(
-        "events",
-        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("inspection", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("data", sa.Text(), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
-    )
-    op.create_index("events_inspection", "events", ["inspection", "seq"], unique=False)
+    _inspections()
+    _jobs()
+    _job_uses()
+    _attempts()
+    _artifacts()
+    _locks()
+    _observations()
+    _events()
+
+
+def _inspections() -> None:
     op.create_table(
         "inspections",
         sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
@@ -73,6 +64,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("due IS NOT NULL"),
     )
     op.create_index("inspections_name", "inspections", ["name"], unique=False)
+
+
+def _jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
@@ -114,25 +108,25 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('queued', 'active')"),
     )
+
+
+def _job_uses() -> None:
     op.create_table(
-        "locks",
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-    )
-    op.create_table(
-        "observations",
-        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        "job_uses",
         sa.Column("inspection", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["inspection"], ["inspections.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job"],
+            ["jobs.id"],
+        ),
+        sa.PrimaryKeyConstraint("inspection", "role"),
     )
-    op.create_index("observations_inspection", "observations", ["inspection"], unique=False)
-    op.create_index("observations_kind", "observations", ["kind"], unique=False)
+    op.create_index("job_uses_job", "job_uses", ["job"], unique=False)
+
+
+def _attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("name", sa.Text(), nullable=False),
@@ -148,16 +142,54 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("attempts_job", "attempts", ["job"], unique=False)
+
+
+def _artifacts() -> None:
     op.create_table(
-        "job_uses",
-        sa.Column("inspection", sa.Text(), nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["inspection"], ["inspections.id"], ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["job"],
-            ["jobs.id"],
-        ),
-        sa.PrimaryKeyConstraint("inspection", "role"),
+        "artifacts",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
     )
-    op.create_index("job_uses_job", "job_uses", ["job"], unique=False)
+
+
+def _locks() -> None:
+    op.create_table(
+        "locks",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+
+
+def _observations() -> None:
+    op.create_table(
+        "observations",
+        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("inspection", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_index("observations_inspection", "observations", ["inspection"], unique=False)
+    op.create_index("observations_kind", "observations", ["kind"], unique=False)
+
+
+def _events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("inspection", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_index("events_inspection", "events", ["inspection", "seq"], unique=False)
