@@ -28,9 +28,10 @@ CI = bool(os.environ.get("CI"))
 settings.register_profile("djed", deadline=None, derandomize=CI, database=None)
 settings.load_profile("djed")
 
-# What uv needs to reach the machine's index stays; all else that could steer Djed or uv is taken away.
+# What uv needs to reach the machine's index stays; all else that could steer Djed, uv or what they print is taken away.
 KEPT = frozenset({"UV_DEFAULT_INDEX", "UV_SYSTEM_CERTS", "UV_PYTHON_DOWNLOADS"})
-STEERING = ("DJED_", "UV_", "XDG_", "AMUN_", "THOTH_", "OMP_", "PYTHONWARNINGS", "PYTHONPATH", "VIRTUAL_ENV")
+STEERING = ("DJED_", "UV_", "XDG_", "OMP_", "PYTHONWARNINGS", "PYTHONPATH", "VIRTUAL_ENV")
+STEERING += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR")
 
 
 # --- Real parts ----------------------------------------------------------------------------------------------------------------------
