@@ -30,7 +30,7 @@ settings.load_profile("djed")
 
 # What uv needs to reach the machine's index stays; all else that could steer Djed, uv or what they print is taken away.
 KEPT = frozenset({"UV_DEFAULT_INDEX", "UV_SYSTEM_CERTS", "UV_PYTHON_DOWNLOADS"})
-STEERING = ("DJED_", "UV_", "XDG_", "OMP_", "PYTHONWARNINGS", "PYTHONPATH", "VIRTUAL_ENV")
+STEERING: tuple[str, ...] = ("DJED_", "UV_", "XDG_", "OMP_", "PYTHONWARNINGS", "PYTHONPATH", "VIRTUAL_ENV")
 STEERING += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR")
 
 
