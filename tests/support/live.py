@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,33 @@ from djed.toolbox.digest import digest_bytes
 __all__ = ["ONE_CPU", "open_engine", "packages", "script", "submit", "until"]
 
 ONE_CPU = Resources(cpu=1)
+_PLAIN = Environment()
 
 
 def open_engine(data: Path, level: SandboxLevel = "none", **settings: str) -> Engine:
     """An engine on a folder. With level ``none``, scripts may reach the test's files and other processes."""
     names = {name.replace("__", "."): value for name, value in settings.items()}
     names.setdefault("indexes.allow_private", "true")
+    data.mkdir(parents=True, exist_ok=True)
+    if not (data / "pythons.json").exists():
+        (data / "pythons.json").write_bytes(_pythons())
     levels = SANDBOX_LEVELS[: SANDBOX_LEVELS.index(level) + 1]
     return Engine.open(load({"data": str(data), **names}, environ={}), levels=levels)
+
+
+@cache
+def _pythons() -> bytes:
+    """What a data folder remembers of the Pythons here: to look for them takes a second, so only the first engine does."""
+    with tempfile.TemporaryDirectory() as folder, Engine.open(load({"data": folder}, environ={})) as engine:
+        engine.nodes()
+        return (Path(folder) / "pythons.json").read_bytes()
 
 
 def script(
     text: str = "exit 0\n",
     *,
     path: str = "script.sh",
-    environment: Environment = Environment(),
+    environment: Environment = _PLAIN,
     request: dict[str, Any] | None = None,
     **run: Any,
 ) -> Submission:

@@ -60,6 +60,14 @@ class Statistics:
     reason: str | None = None
     """Why it is noisy, or what few repeats are worth, as a sentence."""
 
+    @property
+    def brief(self) -> str:
+        """The median and, of several values, half its interval relative to it: ``1.23s ±2.0%``."""
+        text = f"{self.median:.3g}{self.unit or ''}"
+        if len(self.values) < 2 or not self.median:
+            return text
+        return f"{text} ±{(self.high - self.low) / 2 / abs(self.median):.1%}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:

@@ -30,7 +30,7 @@ def finish(inspection: Inspection, context: Context, failure: Failure | None) ->
         "state": "done",
         "outcome": "succeeded",
         "statistics": statistics,
-        "metric": _short(statistics),
+        "metric": statistics[0].brief if statistics else None,
     }
     return Move(changes=changes, observations=observations(done, jobs))
 
@@ -58,14 +58,6 @@ def _statistics(
         )
         for name, series in values.items()
     )
-
-
-def _short(statistics: Sequence[Statistics]) -> str | None:
-    if not statistics:
-        return None
-    first = statistics[0]
-    half = (first.high - first.low) / 2 / abs(first.median) if first.median else 0.0
-    return f"{first.median:.3g}{first.unit or ''}" + (f" ±{half:.1%}" if len(first.values) > 1 else "")
 
 
 def fail(failure: Failure) -> Move:

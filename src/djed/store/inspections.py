@@ -68,11 +68,21 @@ def add(connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequen
             "updated_at": inspection.updated_at,
             "due": None if inspection.state in FINAL else 0.0,
             **_columns({name: getattr(inspection, name, None) for name in (*_PLAIN_FIELDS, *_JSON_FIELDS)}),
+            **_in_short(inspection),
         }
         for inspection, digest in zip(new, digests, strict=True)
     ]
     connection.execute(sa.insert(table), rows)
     events.add(connection, [(item.id, "state", {"state": item.state}, item.created_at) for item in new])
+
+
+def _in_short(inspection: Inspection) -> dict[str, Any]:
+    """What lists show of an inspection that was answered by an earlier result; of others it is not known yet."""
+    plan, statistics = inspection.plan, inspection.statistics
+    return {
+        "node": plan and (plan.run_node or plan.build_node),
+        "metric": statistics[0].brief if statistics else None,
+    }
 
 
 def any_due(connection: sa.Connection, now: float) -> bool:
