@@ -18,8 +18,8 @@ from djed.model.inspection import Event, Inspection, JobRecord
 from djed.model.request import Build, File, Request, Run, SandboxLevel
 from djed.model.summary import Collected, StoredObservation, Summary
 from djed.store import events, facts, inspections, jobs
+from djed.store.follow import follow
 from djed.store.store import Store
-from djed.toolbox.bell import Bell
 from djed.toolbox.digest import digest_json
 
 if TYPE_CHECKING:
@@ -146,22 +146,14 @@ class Engine:
         with self.store.database.read() as connection:
             return events.after(connection, ids, after)
 
-    def follow(self, ids: Sequence[str], after: int = 0, *, tick: float = 0.25) -> Iterator[Event | None]:
-        """Events as they come, ``None`` every ``tick`` seconds without one; ends when all are final, or our worker is broken."""
-        bell = Bell(self.store.bells)
-        try:
-            while True:
-                with self.store.database.read() as connection:
-                    open_ = inspections.unfinished(connection, ids)
-                    new = events.after(connection, ids, after)
-                yield from new
-                after = new[-1].seq if new else after
-                if not new and (not open_ or self._broken is not None):
-                    return
-                if not new and not bell.wait(tick) and open_:
-                    yield None
-        finally:
-            bell.close()
+    def follow(
+        self, ids: Sequence[str], after: int = 0, *, tick: float = 0.25, logs: bool = False
+    ) -> Iterator[Event | None]:
+        """Events as they come; ``None`` every ``tick`` seconds without one and, with ``logs``, when a job wrote.
+
+        Ends when all are final, or our worker is broken.
+        """
+        return follow(self.store, ids, after, tick=tick, logs=logs, broken=lambda: self._broken is not None)
 
     def log(self, job: str, stream: str = "stdout", offset: int = 0) -> bytes:
         """What a job wrote so far from ``offset`` on, whether it runs or is over."""

@@ -73,7 +73,7 @@ def follow(engine: Engine, inspections: Sequence[Inspection], console: Console) 
 def stream(engine: Engine, inspection: Inspection, tail: Tail, console: Console) -> bool:
     """Show the logs until it is final. ``False``: the user left before that, and the job goes on."""
     watch = Watch(engine, [inspection.id], lambda line: console.note(*line))
-    for _ in watch.events():
+    for _ in watch.events(logs=True):
         tail.print(inspection.id)
     tail.print(inspection.id, final=True)
     return watch.ended(console)
@@ -90,11 +90,11 @@ class Watch:
         self._warned = False
         self._cancelled = False
 
-    def events(self) -> Iterator[Event | None]:
+    def events(self, *, logs: bool = False) -> Iterator[Event | None]:
         """The events as they come, ``None`` now and then between them; a worker is at work meanwhile."""
         interrupts = Interrupts()
         with interrupts.caught(), self._engine.working():
-            for event in self._engine.follow(self._ids):
+            for event in self._engine.follow(self._ids, logs=logs):
                 yield event
                 if interrupts.count > 1:
                     self._left = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from djed.store import events, inspections, jobs
@@ -24,31 +23,37 @@ def follow(
 
     Ends when all inspections are final, or when ``broken`` says that nobody works on them any more.
     """
-    with ExitStack() as stack:
-        bell = Bell(store.bells)
-        stack.callback(bell.close)
-        watch: Watch | None = None
+    bell, watch = Bell(store.bells), None
+    try:
         while True:
             with store.database.read() as connection:
                 unfinished = inspections.unfinished(connection, ids)
                 new = events.after(connection, ids, after)
                 running = jobs.running(connection, ids) if logs and (new or watch is None) else []
             if running:
-                # Made before the logs are read, so that what is written between reading and waiting still wakes.
-                watch = stack.enter_context(Watch([store.attempts / name for name in running]))
+                # Begun before the logs are read: what is written between reading and waiting still wakes.
+                watch = _watch(store, running, instead_of=watch)
             yield from new
             after = new[-1].seq if new else after
             if not new and (not unfinished or broken()):
                 return
-            if not new and _quiet(bell, watch, tick) and unfinished:
+            if not new and unfinished:
+                _wait(bell, watch, tick)
                 yield None
+    finally:
+        bell.close()
+        if watch is not None:
+            watch.close()
 
 
-def _quiet(bell: Bell, watch: Watch | None, tick: float) -> bool:
-    """Wait for the bell, for a log or for the time; whether there may be something to show though no bell rang."""
+def _watch(store: Store, attempts: Sequence[str], *, instead_of: Watch | None) -> Watch:
+    if instead_of is not None:
+        instead_of.close()
+    return Watch([store.attempts / name for name in attempts])
+
+
+def _wait(bell: Bell, watch: Watch | None, tick: float) -> None:
+    """Until something changed, a job wrote, or the time is over."""
     descriptor = watch.fileno() if watch is not None else None
-    rung = bell.wait(tick, [] if descriptor is None else [descriptor])
-    if watch is not None and descriptor in rung:
+    if bell.wait(tick, [] if descriptor is None else [descriptor]) and watch is not None:
         watch.wait(0)
-        return True
-    return not rung

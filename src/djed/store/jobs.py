@@ -33,6 +33,7 @@ __all__ = [
     "renew",
     "retry",
     "roles",
+    "running",
     "start",
     "users",
 ]
@@ -321,6 +322,16 @@ def cancelled(connection: sa.Connection, owner: str) -> list[str]:
         sa.select(jobs.c.attempt).where(
             jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested
         )
+    )
+    return list(rows.scalars())
+
+
+def running(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
+    """Names of the active attempts of inspections."""
+    rows = connection.execute(
+        sa.select(jobs.c.attempt)
+        .join(job_uses, job_uses.c.job == jobs.c.id)
+        .where(job_uses.c.inspection.in_(ids), jobs.c.state == "active")
     )
     return list(rows.scalars())
 

@@ -196,7 +196,7 @@ class FakeEngine:
         return [item for key in inspections for item in self.history[key] if isinstance(item, Event)]
 
     def follow(
-        self, inspections: Sequence[str], after: int = 0, *, tick: float = 0.25
+        self, inspections: Sequence[str], after: int = 0, *, tick: float = 0.25, logs: bool = False
     ) -> Iterator[Event | None]:
         for key in inspections:
             for item in self.history[key]:
