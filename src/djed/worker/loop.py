@@ -241,6 +241,7 @@ class Worker:
             if error.transient:  # what it left lies where it is; a later poll hands it over again
                 watched.resting = time.monotonic() + _PATIENCE
                 watched.harvesting = False
+                self._bell.ring()
                 return
             harvest = refused(attempt.job, error)
         except Exception as error:
