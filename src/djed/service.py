@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from djed.config import Config
 from djed.errors import ConflictError, RequestError
+from djed.model.artifact import Artifact
 from djed.model.codec import encode
 from djed.model.inspection import Event, Inspection, JobRecord
 from djed.model.request import Build, File, Request, Run, SandboxLevel
@@ -134,6 +135,11 @@ class Engine:
         with self.store.database.read() as connection:
             id_ = inspections.find(connection, inspection)
             return jobs.of_inspection(connection, [id_], with_results=True)[id_]
+
+    def artifact(self, digest: str) -> Artifact | None:
+        """What is in an artifact: its packages with version, index, hashes and licence; ``None`` where it was removed."""
+        with self.store.database.read() as connection:
+            return facts.find_artifact(connection, digest)
 
     def observations(self, reference: str | None = None, limit: int = 1000) -> Sequence[StoredObservation]:
         """Observations of one inspection or of all, newest first."""

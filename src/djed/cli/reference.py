@@ -48,7 +48,7 @@ Times are Unix times in seconds, durations are seconds, sizes are bytes. New key
 | `schema` | the JSON Schema of request files |
 
 An inspection always has `id`, `name`, `state`, `request`, `created_at`, `updated_at`, `outcome`, `final` (whether it is over), `failure`,
-`statistics`, `stack` (version by package) and `jobs`; `show` adds `events`. `plan`, `lock`, `artifact`, `refusals`, `reused` and `group` are
+`statistics`, `stack` (version by package) and `jobs`; `show` adds `events` and, while the environment is there, its `size` and `contents`. `plan`, `lock`, `artifact`, `refusals`, `reused` and `group` are
 there once they are known. Inside `request`, `lock` and the like a key that holds its default is left out. `failure` is null or has `stage`,
 `kind`, `message`, `hint`, `evidence`, `subject`. A job has `id`, `kind`, `role`, `state` and, once known, `attempts`, `attempt`, `node`,
 `started_at`, `ended_at`, `result` (its report), `failure`.

@@ -159,8 +159,9 @@ class JobDirectory:
     def bring_outputs(self, source: Path) -> None:
         """See that ``outputs`` is a folder here: bring it from where the job wrote it, and make an empty one where the job left none."""
         if source != self.outputs and source.is_dir() and not source.is_symlink():
-            fs.remove_tree(self.outputs)
-            source.rename(self.outputs)
+            # In place of the empty folder. A worker whose lease ran out may bring it at the same time: one of the two does.
+            with suppress(FileNotFoundError):
+                source.rename(self.outputs)
         if self.outputs.is_symlink() or not self.outputs.is_dir():
             fs.remove_tree(self.outputs)
             self.outputs.mkdir()

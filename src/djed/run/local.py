@@ -139,7 +139,8 @@ class LocalRunner:
         if into.resolve() != directory.path.resolve():
             raise RunnerError(f"A local job directory stays where it is, at {directory.path}.")
         if not directory.exists():
-            raise NotFoundError(f"There is no attempt {handle.name!r} on this machine.")
+            self._abandon(handle.name)
+            return Result(lost=True, error=f"The job directory {directory.path} is gone.")
         self._close(handle.name)
         data = directory.result()
         told = directory.order()
@@ -231,6 +232,14 @@ class LocalRunner:
                     ended = pid
                 if ended:
                     del self._children[name]
+
+    def _abandon(self, name: str) -> None:
+        """End what runs on without its job directory: nobody will ever hear of it."""
+        with self._guard:
+            if name in self._pidfds:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfds[name], signal.SIGTERM)
+        self._close(name)
 
     def _close(self, name: str) -> None:
         with self._guard:

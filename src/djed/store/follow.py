@@ -29,7 +29,9 @@ def follow(
             with store.database.read() as connection:
                 unfinished = inspections.unfinished(connection, ids)
                 new = events.after(connection, ids, after)
-                blind = watch is None or watch.fileno() is None  # an attempt is known before its folder is there
+                blind = (
+                    watch is None or watch.fileno() is None
+                )  # an attempt is known before its folder is there
                 running = jobs.running(connection, ids) if logs and (new or blind) else []
             if running:
                 # Begun before the logs are read: what is written between reading and waiting still wakes.

@@ -30,6 +30,7 @@ class Store:
         self.bells = data / "bells"
         self.attempts = data / "attempts"
         self.artifacts = data / "artifacts"
+        self.packages = data / "packages"
         self.database = Database(data / "djed.sqlite")
         self.blobs = Blobs(data / "blobs")
 
@@ -53,13 +54,21 @@ class Store:
         place = self.artifact_path(artifact)
         with writing(place):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            built.stat()  # before what lies there goes: another worker may have moved it there just now
             self.discard_artifact(artifact)
             built.rename(place)
 
     def discard_artifact(self, artifact: Artifact) -> None:
         """Remove the files of an artifact. Those who have it mounted keep it until they end."""
-        place = self.artifact_path(artifact)
-        if place.exists():
-            trash = place.with_name(f"{place.name}.gone-{secrets.token_hex(4)}")
-            place.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+        _discard(self.artifact_path(artifact))
+
+    def discard_packages(self) -> None:
+        """Remove the package cache: its files and those of artifacts are the same ones, so who changed one changed the other."""
+        _discard(self.packages / "uv")
+
+
+def _discard(place: Path) -> None:
+    if place.exists():
+        trash = place.with_name(f"{place.name}.gone-{secrets.token_hex(4)}")
+        place.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)

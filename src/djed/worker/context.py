@@ -44,6 +44,7 @@ class StoreMaterials:
             )
         if not check_manifest(path, artifact.manifest):
             self._forget(digest)
+            self._store.discard_packages()
             raise UnsafeError(
                 f"The artifact {digest} was changed after it was sealed.",
                 hint="It was dropped; a retry builds it anew.",

@@ -36,6 +36,7 @@ __all__ = ["Harvest", "Harvester", "refused"]
 
 _STAGES: Mapping[str, Stage] = {"lock": "lock", "wheel": "build", "build": "build", "run": "run"}
 _LOG_CAP = 64 * 2**20
+_NOTE = "sealed.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,21 +193,37 @@ class Harvester:
         return Harvest(lock=(plan.lock_key or "", lock), detail=f"{count} package{'' if count == 1 else 's'}")
 
     def _artifact(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Harvest:
-        """Seal and move to its place. A note in the job directory makes it safe to do again after a crash between the two."""
-        note = home / "sealed.json"
-        if note.exists():
-            artifact = decode(Artifact, json.loads(note.read_bytes()))
-            if self._store.artifact_path(artifact).exists():
-                return Harvest(artifact=artifact, detail=format_size(artifact.size))
+        """What was sealed, now or before a crash."""
+        artifact = self._sealed(home)
+        if artifact is None:
+            try:
+                artifact = self._seal(attempt, result, home, user)
+            except DjedError:
+                # A worker whose lease ran out may have sealed it under our hands.
+                artifact = self._sealed(home)
+                if artifact is None:
+                    raise
+        return Harvest(artifact=artifact, detail=format_size(artifact.size))
+
+    def _sealed(self, home: Path) -> Artifact | None:
+        """The artifact of which the note in the job directory tells, where it got to its place."""
+        try:
+            artifact = decode(Artifact, json.loads((home / _NOTE).read_bytes()))
+        except (FileNotFoundError, ValueError):  # a crash may have cut the note
+            return None
+        return artifact if self._store.artifact_path(artifact).exists() else None
+
+    def _seal(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Artifact:
+        """Seal and move to its place. The note, written between the two, makes it safe to do again after a crash."""
         package = self._package(attempt, user)
         assembly = assemble(user, self._context, package=package)
         sealed = self._context.builders["wheel" if package else "venv"].seal(
             assembly, result, home / "outputs"
         )
-        with writing(note):
-            note.write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
+        with writing(home):
+            (home / _NOTE).write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
         self._store.keep_artifact(sealed.artifact, sealed.path)
-        return Harvest(artifact=sealed.artifact, detail=format_size(sealed.artifact.size))
+        return sealed.artifact
 
     def _package(self, attempt: Attempt, user: Inspection) -> str | None:
         if attempt.job.kind != "wheel":

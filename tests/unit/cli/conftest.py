@@ -13,6 +13,7 @@ import pytest
 
 from djed.cli.main import main
 from djed.errors import ConflictError, NotFoundError
+from djed.model.artifact import Artifact
 from djed.model.hardware import Hardware, Interpreter, Node
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord, Plan
 from djed.model.lock import Lock, LockedPackage
@@ -236,6 +237,9 @@ class FakeEngine:
 
     def nodes(self) -> Sequence[Node]:
         return [NODE]
+
+    def artifact(self, digest: str) -> Artifact | None:
+        return None
 
     def observations(self, reference: str | None = None, limit: int = 1000) -> Sequence[StoredObservation]:
         return [item for item in self.facts if reference in {None, item.inspection}][:limit]

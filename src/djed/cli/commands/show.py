@@ -15,7 +15,9 @@ def show(reference: Reference, /, *, json: Json = False, context: Injected) -> N
     with context.engine() as engine:
         item = engine.get(reference)
         jobs, events = engine.jobs(item.id), engine.events([item.id])
+        artifact = engine.artifact(item.artifact) if item.artifact else None
     if json:
-        context.console.json(shapes.inspection(item, jobs, events))
+        context.console.json(shapes.inspection(item, jobs, events, artifact))
     else:
-        context.console.lines(inspection_lines(item, jobs, events, width=context.console.width))
+        width = context.console.width
+        context.console.lines(inspection_lines(item, jobs, events, artifact=artifact, width=width))

@@ -9,10 +9,11 @@ from djed.cli.render import result
 from djed.cli.render.table import Column, table
 from djed.cli.render.text import Line, Part, bad, bold, dim, good, indent
 from djed.cli.render.words import count, moment, standing, subject, times
+from djed.model.artifact import Artifact
 from djed.model.codec import encode
 from djed.model.inspection import Event, Inspection, JobRecord
 from djed.model.observation import Failure
-from djed.model.quantity import format_duration
+from djed.model.quantity import format_duration, format_size
 from djed.model.request import HardwareRequirement, Request
 
 __all__ = ["inspection_lines"]
@@ -22,17 +23,26 @@ _ANY = HardwareRequirement()
 
 
 def inspection_lines(
-    item: Inspection, jobs: Sequence[JobRecord], events: Sequence[Event], *, width: int | None
+    item: Inspection,
+    jobs: Sequence[JobRecord],
+    events: Sequence[Event],
+    *,
+    artifact: Artifact | None,
+    width: int | None,
 ) -> list[Line]:
     """All there is to say about it, in sections."""
     lines: list[Line] = [(bold(item.name), " ", standing(item.state, item.outcome), "  ", dim(item.id))]
-    lines += _fields([("created", moment(item.created_at)), *_request(item.request), *_plan(item, jobs)])
+    lines += _fields(
+        [("created", moment(item.created_at)), *_request(item.request), *_plan(item, jobs, artifact)]
+    )
     if item.state == "refused":
         lines += _section("refused", result.refusal(item, width=width))
     elif item.failure is not None:
         lines += _section("failure", _failure(item.failure))
     if item.lock is not None and item.lock.packages:
-        lines += _section(f"stack: {count(len(item.lock.packages), 'package')}", _stack(item))
+        lines += _section(
+            f"stack: {count(len(item.lock.packages), 'package')}", _stack(item, artifact, width)
+        )
     if item.statistics:
         table_width = None if width is None else width - 2
         lines += _section(
@@ -78,11 +88,12 @@ def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _plan(item: Inspection, jobs: Sequence[JobRecord]) -> list[tuple[str, str]]:
-    artifact = (item.artifact or "").removeprefix("sha256:")
+def _plan(item: Inspection, jobs: Sequence[JobRecord], artifact: Artifact | None) -> list[tuple[str, str]]:
+    digest = (item.artifact or "").removeprefix("sha256:")
+    size = f", {format_size(artifact.size)}" if artifact else ""
     return [
         *result.place(item, jobs),
-        ("artifact", artifact[:16]),
+        ("artifact", digest[:16] + size if digest else ""),
         ("answered", f"by {item.reused}" if item.reused else ""),
     ]
 
@@ -95,12 +106,25 @@ def _failure(failure: Failure) -> list[Line]:
     return lines
 
 
-def _stack(item: Inspection) -> list[Line]:
-    packages = item.lock.packages if item.lock else ()
-    return [
-        (package.name, " ", bold(package.version), dim(f"  {package.index}" if package.index else ""))
-        for package in packages
+def _stack(item: Inspection, artifact: Artifact | None, width: int | None) -> list[Line]:
+    """The locked packages; index and licence where they are known."""
+    contents = {content.name: content for content in artifact.contents} if artifact else {}
+    columns = [
+        Column(title="PACKAGE", least=8),
+        Column(title="VERSION"),
+        Column(title="INDEX"),
+        Column(title="LICENCE", least=8),
     ]
+    rows: list[list[Part]] = [
+        [
+            package.name,
+            bold(package.version),
+            package.index or "default",
+            contents[package.name].licence or "-" if package.name in contents else "-",
+        ]
+        for package in (item.lock.packages if item.lock else ())
+    ]
+    return table(columns, rows, width=None if width is None else width - 2)
 
 
 def _jobs(jobs: Sequence[JobRecord], width: int | None) -> list[Line]:

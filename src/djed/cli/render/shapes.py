@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from djed.model.artifact import Artifact
 from djed.model.codec import encode
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord
 from djed.model.summary import StoredObservation, Summary
@@ -29,7 +30,10 @@ def summary(item: Summary) -> dict[str, Any]:
 
 
 def inspection(
-    item: Inspection, jobs: Sequence[JobRecord], events: Sequence[Event] | None = None
+    item: Inspection,
+    jobs: Sequence[JobRecord],
+    events: Sequence[Event] | None = None,
+    artifact: Artifact | None = None,
 ) -> dict[str, Any]:
     """An inspection in full. Fields of the noun that hold their default are left out, except those a reader asks for first."""
     value: dict[str, Any] = {
@@ -44,6 +48,8 @@ def inspection(
     value.pop("token", None)
     if events is not None:
         value["events"] = encode(events)
+    if artifact is not None:
+        value |= {"size": artifact.size, "contents": encode(artifact.contents)}
     return value
 
 
