@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,21 +56,35 @@ class Store:
         place = self.artifact_path(artifact)
         with writing(place):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            built.stat()  # before what lies there goes: another worker may have moved it there just now
-            self.discard_artifact(artifact)
-            built.rename(place)
+            with _alone(place.parent):
+                built.stat()  # before what lies there goes: another worker may have moved it there just now
+                trash = _set_aside(place)
+                built.rename(place)
+        shutil.rmtree(trash, ignore_errors=True)
 
     def discard_artifact(self, artifact: Artifact) -> None:
         """Remove the files of an artifact. Those who have it mounted keep it until they end."""
-        _discard(self.artifact_path(artifact))
+        shutil.rmtree(_set_aside(self.artifact_path(artifact)), ignore_errors=True)
 
     def discard_packages(self) -> None:
         """Remove the package cache: its files and those of artifacts are the same ones, so who changed one changed the other."""
-        _discard(self.packages / "uv")
+        shutil.rmtree(_set_aside(self.packages / "uv"), ignore_errors=True)
 
 
-def _discard(place: Path) -> None:
-    if place.exists():
-        trash = place.with_name(f"{place.name}.gone-{secrets.token_hex(4)}")
+def _set_aside(place: Path) -> Path:
+    """Move what is to go out of the way, where it is there."""
+    trash = place.with_name(f"{place.name}.gone-{secrets.token_hex(4)}")
+    with suppress(FileNotFoundError):
         place.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+    return trash
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other thread or process is in here for the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -198,7 +198,7 @@ class Harvester:
         if artifact is None:
             try:
                 artifact = self._seal(attempt, result, home, user)
-            except DjedError:
+            except (DjedError, OSError):
                 # A worker whose lease ran out may have sealed it under our hands.
                 artifact = self._sealed(home)
                 if artifact is None:
