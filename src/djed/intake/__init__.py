@@ -5,6 +5,7 @@
     read_file ── document (yamlfile, jsonfile, tomlfile) ──┐
     read_script ── inline (PEP 723) ───────────────────────┼─▶ validate ─▶ Submission
     read_mapping ──────────────────────────────────────────┘     │
+         amun, where the request is Amun's
          shape, by the table in checks (addresses, specifications, words)
          formats (requirements, pipfile, pyproject, pylock)
          files, and at last agreement

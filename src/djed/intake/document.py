@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from djed.intake.faults import DEPTH, Place, UnreadableError, quote, stop
+from djed.intake.faults import DEPTH, Noted, Place, UnreadableError, itself, quote, stop
 
 __all__ = ["ENDINGS", "Document", "decode", "parse", "tidy"]
 
@@ -25,6 +25,10 @@ class Document:
     data: Mapping[str, Any]
     lines: Callable[[], Mapping[Place, int]] = dict
     """Line of each place, as far as known; computed when something is wrong."""
+    origin: Callable[[Place], Place] = itself
+    """Where the file says what stands at a place of ``data``."""
+    found: tuple[Noted, ...] = ()
+    """What is wrong as far as it was seen in making the document."""
 
 
 def parse(name: str, content: bytes) -> Document:

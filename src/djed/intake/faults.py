@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from djed.errors import Fault, RequestError
@@ -13,9 +13,11 @@ __all__ = [
     "DEPTH",
     "Complain",
     "Faults",
+    "Noted",
     "Place",
     "UnreadableError",
     "WrongValueError",
+    "itself",
     "quote",
     "render",
     "stop",
@@ -23,6 +25,9 @@ __all__ = [
 
 Place = tuple[str | int, ...]
 """Keys and positions from the top of a document down."""
+
+Noted = tuple[Place, str, str | None]
+"""Place, message and hint of a fault."""
 
 DEPTH = 64
 """Deepest nesting of a document."""
@@ -56,18 +61,34 @@ class Complain(Protocol):
         ...
 
 
-class Faults:
-    """The faults of one request; ``lines`` is asked for the line of each place only once something is wrong."""
+def itself(place: Place) -> Place:
+    """The origin of a place in a request that was not translated."""
+    return place
 
-    def __init__(self, name: str, lines: Callable[[], Mapping[Place, int]] = dict) -> None:
+
+class Faults:
+    """The faults of one request; ``lines`` is asked for the line of each place only once something is wrong.
+
+    Where the request was translated, ``origin`` gives a place as the file has it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lines: Callable[[], Mapping[Place, int]] = dict,
+        *,
+        origin: Callable[[Place], Place] = itself,
+        found: Iterable[Noted] = (),
+    ) -> None:
         self._name = _shown(name)
         self._lines = lines
-        self.found: list[tuple[Place, str, str | None]] = []
-        """Place, message and hint of each."""
+        self._origin = origin
+        self.found: list[Noted] = list(found)
+        """With their places in the file."""
 
     def add(self, place: Place, message: str, hint: str | None = None) -> None:
         """Take note of one fault."""
-        fault = (place, _sentence(message), hint and _sentence(hint))
+        fault = (self._origin(place), _sentence(message), hint and _sentence(hint))
         if fault not in self.found and not self.full:
             self.found.append(fault)
 
@@ -87,6 +108,9 @@ class Faults:
 
     def under(self, place: Place) -> bool:
         """Whether something is wrong at ``place`` or below it."""
+        if not self.found:
+            return False
+        place = self._origin(place)
         return any(found[: len(place)] == place for found, _, _ in self.found)
 
     def raise_all(self) -> None:

@@ -11,7 +11,7 @@ from djed.intake.faults import Complain, quote
 from djed.intake.source import Fragment, Source, mappings, take, texts
 from djed.intake.specifications import normalise
 
-__all__ = ["parse", "parse_lock"]
+__all__ = ["parse", "parse_lock", "read", "read_lock"]
 
 _ELSEWHERE = ("git", "hg", "svn", "bzr", "path", "file", "editable", "ref")
 _MARKERS = (
@@ -59,7 +59,11 @@ class _Indexes:
 def parse(source: Source) -> Fragment:
     """What a Pipfile asks for. Raises ``UnreadableError``."""
     data, _ = tomlfile.parse(source.text)
-    complain = source.complain
+    return read(data, source.complain)
+
+
+def read(data: Mapping[str, Any], complain: Complain) -> Fragment:
+    """What a Pipfile asks for, of its tables."""
     indexes = _Indexes(mappings(data, "source", complain), complain)
     packages = []
     for name, entry in take(data, "packages", dict, complain).items():
@@ -77,8 +81,12 @@ def parse(source: Source) -> Fragment:
 def parse_lock(source: Source) -> Fragment:
     """The lock in a Pipfile.lock. Raises ``UnreadableError``."""
     data, _ = jsonfile.parse(source.text)
-    complain = source.complain
-    if not isinstance(data, dict) or "default" not in data:
+    return read_lock(data, source.complain)
+
+
+def read_lock(data: Any, complain: Complain) -> Fragment:
+    """The lock in the value of a Pipfile.lock."""
+    if not isinstance(data, Mapping) or "default" not in data:
         complain("this is not a Pipfile.lock: it has no default section")
         return {}
     meta = take(data, "_meta", dict, complain)

@@ -23,8 +23,12 @@ __all__ = ["validate"]
 
 def validate(document: Document, *, config: Config, folder: Folder | None) -> Submission:
     """The submission that the document makes; files come from ``folder``. Raises ``RequestError`` with every fault."""
-    faults = Faults(document.name, document.lines)
     checks = field_checks(config)
+    if "base" in document.data:
+        from djed.intake import amun
+
+        document = amun.translate(document, checks) if amun.recognise(document.data) else document
+    faults = Faults(document.name, document.lines, origin=document.origin, found=document.found)
     request = Reader(checks, faults).noun(Request, document.data)
     if request is WRONG:  # not a mapping
         faults.raise_all()
