@@ -65,10 +65,11 @@ def _level(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} is not a whole number")
+    if int(text) < 1:
         raise ValueError(f"{text!r} is less than 1")
-    return value
+    return int(text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

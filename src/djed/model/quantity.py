@@ -26,7 +26,7 @@ _SIZE_UNITS = {
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
 }  # fmt: skip
 _DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = r"(\d{1,15}(?:\.\d{1,9})?)"
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
 _SIZE = re.compile(_NUMBER + r"\s?([kKMGTP]i?)?B?")
 _DURATION = re.compile(_NUMBER + r"\s?(ms|s|m|h|d)?")
 _COUNT = re.compile(_NUMBER + r"(m)?")
@@ -93,7 +93,7 @@ def format_duration(seconds: float) -> str:
     """``"340ms"``, ``"1.23s"``, ``"2m 05s"``, ``"3h 10m"``: as short as a line of progress wants it."""
     if seconds < 0.9995:
         return f"{seconds * 1e3:.3g}ms" if seconds < 0.001 else f"{seconds * 1e3:.0f}ms"
-    if seconds < 60:
+    if seconds < 59.995:
         return f"{seconds:.2f}s"
     whole = math.floor(seconds)
     if whole < 3600:
