@@ -84,11 +84,12 @@ def test_a_dry_clean_up_counts_what_the_real_one_removes(engine: Engine) -> None
     engine.wait(ids)
     age(engine)
     (engine.store.attempts / "djed-left-1").mkdir()
+    (engine.store.packages / "staging/djed-left-1").mkdir(parents=True)
     dry = engine.gc(older_than=0, dry_run=True)
     assert engine.get(ids[0]).outcome == "succeeded"
     assert (engine.store.attempts / "djed-left-1").exists()
     assert engine.gc(older_than=0) == dry
-    assert (dry.inspections, dry.artifacts, dry.attempts) == (1, 1, 1)
+    assert (dry.inspections, dry.artifacts, dry.attempts) == (1, 1, 2)
     assert dry.blobs >= 2  # the script and its output
     assert list(engine.store.blobs.all()) == []
     assert list(engine.store.artifacts.glob("venv/*")) == []

@@ -134,5 +134,7 @@ def bury(folder: Path, name: str) -> None:
 
 
 def _write(pipe: int) -> None:
-    with suppress(BlockingIOError):  # full: it will wake anyway
+    with suppress(
+        BlockingIOError, BrokenPipeError
+    ):  # full: it will wake anyway; closed just now: nobody waits
         os.write(pipe, b"\0")

@@ -28,7 +28,7 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
     """Remove final inspections older than ``older_than`` seconds, then artifacts, blobs, locks and job directories without a user."""
     now = time.time()
     # Listed before the rows are read: what is begun from now on is not in the list.
-    present = list(store.attempts.glob("djed-*"))
+    present = [*store.attempts.glob("djed-*"), *(store.packages / "staging").glob("djed-*")]
     with store.change() as connection:
         savepoint = connection.begin_nested()
         old = [] if older_than is None else inspections.older(connection, now - older_than)
