@@ -19,6 +19,7 @@ from djed.intake import pipfile
 from djed.intake.document import Document
 from djed.intake.faults import Faults, Place, WrongValueError, quote
 from djed.intake.shape import Check, Reader
+from djed.intake.specifications import normalise
 from djed.intake.words import check_path
 from djed.model.request import Build, Run
 
@@ -212,8 +213,11 @@ def _stack_homes(found: Specification, stack: Mapping[str, Any]) -> dict[Place, 
     for number, text in enumerate(stack.get("packages", ()), len(found.python_packages or ())):
         name = re.split(r"[^\w.-]", text, maxsplit=1)[0]
         homes["environment", "packages", number] = (*asked, "packages", name)
-    for number, package in enumerate(stack.get("lock", {}).get("packages", ())):
-        homes["environment", "lock", "packages", number] = (*locked, "default", package["name"])
+    packages = ((found.python and found.python.requirements_locked) or {}).get("default")
+    if is_locked and isinstance(packages, Mapping):
+        keys = {normalise(key): key for key in packages}
+        for number, package in enumerate(stack["lock"]["packages"]):
+            homes["environment", "lock", "packages", number] = (*locked, "default", keys[package["name"]])
     return homes
 
 
