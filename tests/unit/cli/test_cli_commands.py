@@ -59,7 +59,7 @@ def test_a_list_fits_the_terminal(djed: Djed, engine: Any) -> None:
 def test_show_tells_everything(djed: Djed, engine: Any) -> None:
     out = djed("show", "matmul").out
     words = [
-        "numpy 2.1.3",
+        "numpy    2.1.3",
         "Fast CPU",
         "bwrap (bubblewrap 0.8.0)",
         "1.05s",

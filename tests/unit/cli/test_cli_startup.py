@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("pydantic", "rich", "yaml", "djed.intake", "archspec", "packaging", "alembic", "obstore")
+HEAVY = ("pydantic", "rich", "yaml", "djed.intake", "archspec", "packaging", "alembic")
 
 PROGRAM = """
 import atexit, sys
