@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from typing import NoReturn
 
 from djed import __version__
 
@@ -20,7 +22,17 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 100)
     from djed.cli.main import main as run
 
-    sys.exit(run(sys.argv[1:]))
+    _leave(run(sys.argv[1:]))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without taking the interpreter apart, which takes 70 ms: what has to be closed is closed by now."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the reader is gone
+            code = code or 141
+    os._exit(code)
 
 
 if __name__ == "__main__":
