@@ -1,4 +1,7 @@
-"""Four NumPy versions built, imported and run from a warm cache, beside nox with uv and tox-uv."""
+"""Four NumPy versions built, imported and run from a warm cache, beside nox with uv and tox-uv.
+
+The question is whether they work, not how fast: each asks for one CPU, so that two run at a time on two.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ SCRIPT = "import numpy\nprint(numpy.__version__, (numpy.ones((64, 64)) @ numpy.o
 REQUEST = """\
 name: numpy-{version}
 environment: {{python: "{python}", packages: ["numpy=={version}"], exclude_newer: 2026-11-01}}
-run: {{script: use.py}}
+run: {{script: use.py, resources: {{cpu: 1}}}}
 """
 NOXFILE = """\
 import nox

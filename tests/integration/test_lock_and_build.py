@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.index import Distribution, LoopbackIndex, sdist, wheel
-from tests.support.workshop import LIMITS, Shelf, Workshop
 
 from djed.build import (
     BuildError,
@@ -29,6 +27,8 @@ from djed.model.job import Job
 from djed.model.lock import Lock, LockedPackage
 from djed.model.request import Environment, Index
 from djed.run.local import LocalRunner
+from tests.support.index import Distribution, LoopbackIndex, sdist, wheel
+from tests.support.workshop import LIMITS, Shelf, Workshop
 
 pytestmark = [pytest.mark.needs("uv"), pytest.mark.needs("bwrap")]
 
