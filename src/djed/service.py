@@ -18,7 +18,7 @@ from djed.model.codec import encode
 from djed.model.inspection import Event, Inspection, JobRecord
 from djed.model.request import Build, File, Request, Run, SandboxLevel
 from djed.model.summary import Collected, StoredObservation, Summary
-from djed.store import events, facts, inspections, jobs
+from djed.store import events, facts, inspections, job_records, jobs
 from djed.store.follow import follow
 from djed.store.store import Store
 from djed.toolbox.digest import digest_json
@@ -134,7 +134,7 @@ class Engine:
         """The jobs of an inspection with their reports, in the order in which they were made."""
         with self.store.database.read() as connection:
             id_ = inspections.find(connection, inspection)
-            return jobs.of_inspection(connection, [id_], with_results=True)[id_]
+            return job_records.of_inspection(connection, [id_], with_results=True)[id_]
 
     def artifact(self, digest: str) -> Artifact | None:
         """What is in an artifact: its packages with version, index, hashes and licence; ``None`` where it was removed."""
@@ -164,7 +164,7 @@ class Engine:
     def log(self, job: str, stream: str = "stdout", offset: int = 0) -> bytes:
         """What a job wrote so far from ``offset`` on, whether it runs or is over."""
         with self.store.database.read() as connection:
-            current = jobs.current(connection, job)
+            current = job_records.current(connection, job)
         if current is None:
             return b""
         attempt, report = current

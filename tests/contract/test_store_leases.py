@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from djed.model.observation import Failure
-from djed.store import inspections, jobs
+from djed.store import inspections, job_records, jobs
 from djed.store.schema import attempts
 from djed.store.schema import jobs as job_table
 from djed.store.store import Store
@@ -97,7 +97,7 @@ def test_jobs_start_in_turns_across_a_group_and_one_at_a_time_for_each_inspectio
     while started := start(store, cpus=(0,)):
         (one,) = started
         with store.database.read() as connection:
-            order.append(jobs.roles(connection, one.attempt.job_id)[0])
+            order.append(job_records.roles(connection, one.attempt.job_id)[0])
         finish(store, one)
     assert order == [(a, "run:0"), (b, "run:0"), (a, "run:1"), (b, "run:1")]
 
@@ -131,7 +131,7 @@ def test_jobs_with_one_key_are_one_job(store: Store) -> None:
     (started,) = start(store)
     finish(store, started)
     with store.database.read() as connection:
-        found = jobs.of_inspection(connection, [a, b], with_results=False)
+        found = job_records.of_inspection(connection, [a, b], with_results=False)
     assert [record.id for record in found[a]] == [record.id for record in found[b]]
     assert start(store) == []
 
@@ -194,9 +194,9 @@ def test_cancelling_spares_a_job_that_others_wait_for(store: Store) -> None:
         states = {
             row.key: row.state for row in connection.execute(sa.select(job_table.c.key, job_table.c.state))
         }
-        assert [record.role for record in jobs.of_inspection(connection, [a], with_results=False)[a]] == [
-            "run:0"
-        ]
+        assert [
+            record.role for record in job_records.of_inspection(connection, [a], with_results=False)[a]
+        ] == ["run:0"]
     assert states == {"shared": "queued", None: "cancelled"}
 
 
@@ -206,5 +206,5 @@ def test_cancelling_flags_what_runs_for_its_worker(store: Store) -> None:
     (started,) = start(store, owner="a")
     with store.change() as connection:
         assert jobs.cancel_for(connection, id_) == 1
-        assert jobs.cancelled(connection, "a") == [started.attempt.name]
-        assert jobs.cancelled(connection, "b") == []
+        assert job_records.cancelled(connection, "a") == [started.attempt.name]
+        assert job_records.cancelled(connection, "b") == []

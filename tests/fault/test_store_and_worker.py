@@ -14,7 +14,7 @@ from djed.config import Config, load
 from djed.errors import DjedError, RunnerError, StoreFullError, UnsafeError
 from djed.model.inspection import FINAL, Inspection, JobRecord
 from djed.pipeline import Context, Move
-from djed.store import inspections, jobs
+from djed.store import inspections, job_records, jobs
 from djed.store.store import Store
 from djed.testing.fake_runner import FakeRunner, Played
 from djed.toolbox import bell
@@ -63,7 +63,7 @@ def complete(store: Store, runner: FakeRunner, config: Config) -> list[JobRecord
         worker.stop()
         thread.join(20)
     with store.database.read() as connection:
-        return jobs.of_inspection(connection, [id_], with_results=True)[id_]
+        return job_records.of_inspection(connection, [id_], with_results=True)[id_]
 
 
 def _state(store: Store, id_: str) -> str:
@@ -146,7 +146,7 @@ def test_a_job_that_is_being_cancelled_serves_nobody_else(store: Store) -> None:
     queue.attach(store, second, queue.job("build", key="same"))
     (fresh,) = queue.start(store)
     with store.database.read() as connection:
-        assert jobs.users(connection, fresh.attempt.job_id) == [second]
+        assert job_records.users(connection, fresh.attempt.job_id) == [second]
 
 
 def test_no_bell_is_taken_for_dead_while_it_is_hung(tmp_path: Path) -> None:

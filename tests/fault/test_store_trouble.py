@@ -90,6 +90,18 @@ def test_a_request_that_finds_no_space_is_refused_and_nothing_of_it_is_kept(disk
         assert engine.store.database.integrity() == "ok"
 
 
+@pytest.mark.needs("root")
+def test_a_full_disk_can_still_be_cleaned_up(disk: Path) -> None:
+    with open_engine(disk) as engine:
+        digest = engine.store.blobs.put(b"x" * 100_000)
+        old = time.time() - 86400
+        os.utime(engine.store.blobs.path(digest), (old, old))
+    fill(disk)
+    with open_engine(disk) as engine:
+        assert engine.gc().blobs == 1
+        assert engine.store.database.integrity() == "ok"
+
+
 @pytest.mark.needs("root", "uv")
 def test_what_ends_on_a_full_disk_is_kept_once_there_is_space(disk: Path, tmp_path: Path) -> None:
     with open_engine(disk) as engine:

@@ -15,6 +15,7 @@ from djed.model.request import SandboxLevel
 from djed.run.hardware import Named, detect, name
 from djed.run.interpreters import find_interpreters
 from djed.run.shim import hwinfo
+from djed.toolbox.folder import writing
 from djed.toolbox.parts import find_uv
 
 __all__ = ["installed_uv", "node", "node_id", "remember"]
@@ -76,10 +77,11 @@ def _recall(file: Path) -> dict[str, Any]:
 
 
 def _keep(file: Path, facts: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    draft.write_text(json.dumps({"boot_id": _boot(), **facts}), encoding="utf-8")
-    draft.replace(file)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps({"boot_id": _boot(), **facts}), encoding="utf-8")
+        draft.replace(file)
 
 
 def _boot() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from djed.store import events, inspections, jobs
+from djed.store import events, inspections, job_records
 from djed.toolbox.bell import Bell
 from djed.toolbox.watch import Watch
 
@@ -32,7 +32,7 @@ def follow(
                 blind = (
                     watch is None or watch.fileno() is None
                 )  # an attempt is known before its folder is there
-                running = jobs.running(connection, ids) if logs and (new or blind) else []
+                running = job_records.running(connection, ids) if logs and (new or blind) else []
             if running:
                 # Begun before the logs are read: what is written between reading and waiting still wakes.
                 watch = _watch(store, running, instead_of=watch)

@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from djed.model.inspection import FINAL, JobRecord
+from djed.model.inspection import FINAL
 from djed.model.job import Attempt, Job, NewJob
 from djed.model.observation import Failure
-from djed.store import inspections
+from djed.store import inspections, job_records
+from djed.store.job_records import attempt_of
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import attempts, job_uses, jobs
 from djed.store.schema import inspections as inspection_table
@@ -21,21 +22,14 @@ from djed.store.schema import inspections as inspection_table
 __all__ = [
     "Started",
     "adopt",
-    "any_queued",
     "attach",
     "cancel_for",
-    "cancelled",
-    "current",
     "finish",
     "hand_back",
-    "of_inspection",
     "remove_unused",
     "renew",
     "retry",
-    "roles",
-    "running",
     "start",
-    "users",
 ]
 
 _UNFINISHED = ("queued", "active")
@@ -102,17 +96,7 @@ def adopt(
     ).all()
     for row in rows:
         _own(connection, row.id, owner, now + lease)
-    return [Started(attempt=_attempt(row), token=row.token + 1, adopted=True) for row in rows]
-
-
-def any_queued(connection: sa.Connection, node: str) -> bool:
-    """Whether anything waits for a node: a look that takes no write lock."""
-    return (
-        connection.execute(
-            sa.select(jobs.c.seq).where(jobs.c.state == "queued", jobs.c.node == node).limit(1)
-        ).first()
-        is not None
-    )
+    return [Started(attempt=attempt_of(row), token=row.token + 1, adopted=True) for row in rows]
 
 
 def start(
@@ -203,19 +187,6 @@ def _begin(
     return Started(attempt=attempt, token=row.token + 1, adopted=False)
 
 
-def _attempt(row: Any) -> Attempt:
-    spec_ = load(Job, row.spec)
-    assert spec_ is not None
-    return Attempt(
-        name=row.attempt,
-        job_id=row.id,
-        number=row.attempts,
-        job=spec_,
-        node=row.node,
-        cpus=tuple(load_json(row.cpus) or ()),
-    )
-
-
 def _own(connection: sa.Connection, id_: str, owner: str, until: float) -> None:
     connection.execute(
         sa.update(jobs).where(jobs.c.id == id_).values(owner=owner, lease_until=until, token=jobs.c.token + 1)
@@ -257,7 +228,7 @@ def finish(
         .where(attempts.c.name == attempt.name)
         .values(state="accepted", ended_at=now, result=dump(result))
     )
-    inspections.wake(connection, users(connection, attempt.job_id))
+    inspections.wake(connection, job_records.users(connection, attempt.job_id))
     return True
 
 
@@ -279,7 +250,7 @@ def retry(connection: sa.Connection, started: Started, *, now: float) -> bool:
     connection.execute(
         sa.update(attempts).where(attempts.c.name == attempt.name).values(state="lost", ended_at=now)
     )
-    inspections.wake(connection, users(connection, attempt.job_id))
+    inspections.wake(connection, job_records.users(connection, attempt.job_id))
     return True
 
 
@@ -316,85 +287,7 @@ def _waiting() -> Any:
     )
 
 
-def cancelled(connection: sa.Connection, owner: str) -> list[str]:
-    """Names of our active attempts that are to be cancelled."""
-    rows = connection.execute(
-        sa.select(jobs.c.attempt).where(
-            jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested
-        )
-    )
-    return list(rows.scalars())
-
-
-def running(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
-    """Names of the active attempts of inspections."""
-    rows = connection.execute(
-        sa.select(jobs.c.attempt)
-        .join(job_uses, job_uses.c.job == jobs.c.id)
-        .where(job_uses.c.inspection.in_(ids), jobs.c.state == "active")
-    )
-    return list(rows.scalars())
-
-
-def roles(connection: sa.Connection, job: str) -> list[tuple[str, str]]:
-    """Inspections that use a job, each with what it is for them."""
-    rows = connection.execute(sa.select(job_uses.c.inspection, job_uses.c.role).where(job_uses.c.job == job))
-    return [(row.inspection, row.role) for row in rows]
-
-
-def users(connection: sa.Connection, job: str) -> list[str]:
-    """Inspections that use a job."""
-    return list(connection.execute(sa.select(job_uses.c.inspection).where(job_uses.c.job == job)).scalars())
-
-
-def current(connection: sa.Connection, job: str) -> tuple[Attempt, dict[str, Any] | None] | None:
-    """The current or accepted attempt of a job, and its report where it has one; ``None`` before the first."""
-    row = connection.execute(
-        sa.select(jobs, attempts.c.result)
-        .join(attempts, attempts.c.name == jobs.c.attempt)
-        .where(jobs.c.id == job)
-    ).one_or_none()
-    return None if row is None else (_attempt(row), load_json(row.result))
-
-
 def remove_unused(connection: sa.Connection) -> None:
     """Forget jobs, with their attempts, that no inspection uses and that are over."""
     used = sa.select(job_uses.c.job)
     connection.execute(sa.delete(jobs).where(jobs.c.id.not_in(used), jobs.c.state.not_in(_UNFINISHED)))
-
-
-def of_inspection(
-    connection: sa.Connection, ids: Sequence[str], *, with_results: bool
-) -> dict[str, list[JobRecord]]:
-    """The jobs of each inspection, in the order in which they were made."""
-    columns: list[Any] = [
-        job_uses.c.inspection, job_uses.c.role, jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.attempts, jobs.c.attempt, jobs.c.node,
-        jobs.c.failure, attempts.c.started_at, attempts.c.ended_at,
-    ]  # fmt: skip
-    if with_results:
-        columns.append(attempts.c.result)
-    rows = connection.execute(
-        sa.select(*columns)
-        .join(jobs, jobs.c.id == job_uses.c.job)
-        .outerjoin(attempts, attempts.c.name == jobs.c.attempt)
-        .where(job_uses.c.inspection.in_(ids))
-        .order_by(jobs.c.seq)
-    )
-    found: dict[str, list[JobRecord]] = {id_: [] for id_ in ids}
-    for row in rows:
-        found[row.inspection].append(
-            JobRecord(
-                id=row.id,
-                kind=row.kind,
-                role=row.role,
-                state=row.state,
-                attempts=row.attempts,
-                attempt=row.attempt,
-                node=row.node,
-                started_at=row.started_at,
-                ended_at=row.ended_at,
-                result=load_json(row.result) if with_results else None,
-                failure=load(Failure, row.failure),
-            )
-        )
-    return found

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from djed.errors import StoreFullError
 from djed.model.artifact import Artifact
 from djed.store.blobs import Blobs
 from djed.store.database import Database
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 __all__ = ["Store"]
+
+_RESERVE = 4 * 2**20
 
 
 class Store:
@@ -33,12 +36,38 @@ class Store:
         self.attempts = data / "attempts"
         self.artifacts = data / "artifacts"
         self.packages = data / "packages"
-        self.database = Database(data / "djed.sqlite")
+        self._reserve = data / "reserve"
+        self.database = self._open(data / "djed.sqlite")
         self.blobs = Blobs(data / "blobs")
+        self.keep_reserve()
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
+
+    def _open(self, path: Path) -> Database:
+        """The database; on a full disk by means of the reserve, so that a clean-up can begin."""
+        try:
+            return Database(path)
+        except StoreFullError:
+            if not self._reserve.exists():
+                raise
+            self.spend_reserve()
+            return Database(path)
+
+    def keep_reserve(self) -> None:
+        """Hold some space for the day on which the disk is full: even to remove things, a database must write."""
+        if self._reserve.exists():
+            return
+        with suppress(OSError), self._reserve.open("xb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE)
+            except OSError:
+                self._reserve.unlink()
+
+    def spend_reserve(self) -> None:
+        """Set that space free."""
+        self._reserve.unlink(missing_ok=True)
 
     @contextmanager
     def change(self) -> Iterator[sa.Connection]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from djed.errors import MissingPartError, ToolError
+from djed.errors import MissingPartError, RunnerError, ToolError
 
 __all__ = ["Completed", "run", "spawn_detached"]
 
@@ -68,7 +68,7 @@ def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], log: Path) ->
 
     It has a session of its own and nothing of ours but ``env``: descriptors are closed on exec (PEP 446); stdout and stderr go to
     ``log``. It costs 1 ms, and no more with a big engine, because nothing is copied (vfork). Raises ``MissingPartError`` where there
-    is no such program.
+    is no such program, ``RunnerError`` (transient) where the machine is out of something.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = (
@@ -80,3 +80,7 @@ def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], log: Path) ->
         return os.posix_spawn(argv[0], list(argv), env, file_actions=actions, setsid=True)
     except FileNotFoundError as error:
         raise MissingPartError(f"{argv[0]} is not on this machine.") from error
+    except OSError as error:  # no process, no descriptor or no space to be had now
+        raise RunnerError(
+            f"{Path(argv[0]).name} cannot be started: {error.strerror}.", transient=True
+        ) from error

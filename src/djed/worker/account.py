@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from djed.model.inspection import FINAL
 from djed.pipeline import Move
-from djed.store import events, facts, inspections, jobs
+from djed.store import events, facts, inspections, job_records, jobs
 from djed.store.inspections import Claimed
 from djed.store.jobs import Started
 
@@ -61,6 +61,6 @@ def tell(
             "node": attempt.node,
             **(more or {}),
         }
-        for inspection, role in jobs.roles(connection, attempt.job_id):
+        for inspection, role in job_records.roles(connection, attempt.job_id):
             new.append((inspection, "job", {"role": role, **data}, now))
     events.add(connection, new)

@@ -15,7 +15,7 @@ from djed.model.artifact import Artifact
 from djed.model.hardware import Node
 from djed.model.inspection import JobRecord
 from djed.model.lock import Lock
-from djed.store import facts, jobs
+from djed.store import facts, job_records
 from djed.store.store import Store
 
 __all__ = ["StoreContext", "StoreMaterials"]
@@ -90,7 +90,7 @@ class StoreContext:
     def results(self, inspection: str) -> Sequence[JobRecord]:
         """The jobs with their reports."""
         with self._store.database.read() as connection:
-            return jobs.of_inspection(connection, [inspection], with_results=True)[inspection]
+            return job_records.of_inspection(connection, [inspection], with_results=True)[inspection]
 
     def noise_floor(self, node: str) -> float | None:
         """The newest noise floor that was measured on a node."""

@@ -24,7 +24,7 @@ from djed.observe.outcome import classify
 from djed.observe.report import report
 from djed.pipeline import Context, assemble, named
 from djed.run.interface import Runner
-from djed.store import facts, inspections, jobs
+from djed.store import facts, inspections, job_records
 from djed.store.store import Store
 from djed.toolbox.folder import writing
 from djed.toolbox.fs import open_regular, walk_regular
@@ -132,7 +132,7 @@ class Harvester:
     def _user(self, attempt: Attempt) -> Inspection | None:
         """An inspection that waits for the job: what it makes is read by its request."""
         with self._store.database.read() as connection:
-            for id_ in jobs.users(connection, attempt.job_id):
+            for id_ in job_records.users(connection, attempt.job_id):
                 return inspections.get(connection, id_)
         return None
 
@@ -229,7 +229,7 @@ class Harvester:
         if attempt.job.kind != "wheel":
             return None
         with self._store.database.read() as connection:
-            records = jobs.of_inspection(connection, [user.id], with_results=False)[user.id]
+            records = job_records.of_inspection(connection, [user.id], with_results=False)[user.id]
         return next(record.role.partition(":")[2] for record in records if record.id == attempt.job_id)
 
     @staticmethod

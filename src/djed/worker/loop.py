@@ -22,7 +22,7 @@ from djed.model.inspection import FINAL
 from djed.model.job import Handle
 from djed.pipeline import Context, Move, Step, advance
 from djed.run.interface import Runner
-from djed.store import events, inspections, jobs
+from djed.store import events, inspections, job_records, jobs
 from djed.store.inspections import Claimed
 from djed.store.jobs import Started
 from djed.store.store import Store
@@ -130,7 +130,7 @@ class Worker:
         worked = bool(claimed)
         while claimed:
             with self.store.database.read() as connection:
-                records = jobs.of_inspection(
+                records = job_records.of_inspection(
                     connection, [item.inspection.id for item in claimed], with_results=False
                 )
             moves = [
@@ -164,7 +164,7 @@ class Worker:
         busy = False
         for node in self._context.nodes:
             with self.store.database.read() as connection:
-                if not jobs.any_queued(connection, node.id):
+                if not job_records.any_queued(connection, node.id):
                     continue
             now = time.time()
             with self.store.change() as connection:
@@ -211,12 +211,7 @@ class Worker:
         """Cancel what is to be cancelled, and hand what is over to the harvesters."""
         if not self._watched:
             return False
-        with self.store.database.read() as connection:
-            for name in jobs.cancelled(connection, self.name):
-                watched = self._watched.get(name)
-                if watched is not None and not watched.cancelled:
-                    watched.cancelled = True
-                    watched.runner.cancel(watched.handle)
+        self._cancel()
         over = 0
         for runner in self._runners.values():
             mine = {
@@ -224,12 +219,29 @@ class Worker:
                 for name, item in self._watched.items()
                 if item.runner is runner and not item.harvesting and item.resting <= time.monotonic()
             }
-            for name, status in runner.poll([item.handle for item in mine.values()]).items():
+            try:
+                statuses = runner.poll([item.handle for item in mine.values()])
+            except RunnerError as error:  # a target that does not answer says nothing of its attempts
+                _logger.warning("target %s: %s", runner.target, error)
+                continue
+            for name, status in statuses.items():
                 if status.state in {"over", "lost"}:
                     mine[name].harvesting = True
                     pool.submit(self._bring_home, mine[name])
                     over += 1
         return bool(over)
+
+    def _cancel(self) -> None:
+        """Pass on what was asked of us; a target that does not answer is asked again at the next turn."""
+        with self.store.database.read() as connection:
+            names = job_records.cancelled(connection, self.name)
+        for watched in (self._watched[name] for name in names if name in self._watched):
+            if not watched.cancelled:
+                try:
+                    watched.runner.cancel(watched.handle)
+                    watched.cancelled = True
+                except RunnerError as error:
+                    _logger.warning("attempt %s cannot be cancelled now: %s", watched.handle.name, error)
 
     def _bring_home(self, watched: _Watched) -> None:
         """Harvest in a thread of its own. A bug in there fails the job instead of the worker."""

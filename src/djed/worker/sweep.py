@@ -27,6 +27,7 @@ _FRESH = 3600.0
 def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bool) -> Collected:
     """Remove final inspections older than ``older_than`` seconds, then artifacts, blobs, locks and job directories without a user."""
     now = time.time()
+    store.spend_reserve()
     # Listed before the rows are read: what is begun from now on is not in the list.
     present = [*store.attempts.glob("djed-*"), *(store.packages / "staging").glob("djed-*")]
     with store.change() as connection:
@@ -63,6 +64,7 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
             store.discard_artifact(artifact)
         for path in leftovers:
             remove_tree(path)
+    store.keep_reserve()
     return Collected(
         inspections=len(old),
         artifacts=len(artifacts),

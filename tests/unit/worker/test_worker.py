@@ -17,7 +17,7 @@ from djed.model.inspection import FINAL, Inspection, JobRecord
 from djed.model.job import Attempt
 from djed.model.result import Result
 from djed.pipeline import Context, Move, Step
-from djed.store import events, inspections, jobs
+from djed.store import events, inspections, job_records
 from djed.store.schema import attempts
 from djed.store.store import Store
 from djed.testing.fake_runner import FakeRunner, Played
@@ -94,7 +94,7 @@ def test_a_job_is_run_once_and_its_result_kept(store: Store, config: Config) -> 
     with working(store, runner, config):
         assert done(store, id_).outcome == "succeeded"
     with store.database.read() as connection:
-        (record,) = jobs.of_inspection(connection, [id_], with_results=True)[id_]
+        (record,) = job_records.of_inspection(connection, [id_], with_results=True)[id_]
     assert record.result is not None
     assert record.result["stdout"] == "hello\n"
     assert runner.starts == [record.attempt]
