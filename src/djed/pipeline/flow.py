@@ -11,6 +11,7 @@ needed, whether to wait for them. It opens no database, starts nothing, and may 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ __all__ = ["FLOW", "Step", "advance"]
 
 Step = Callable[[Inspection, Sequence[JobRecord], Context], Move]
 
+_logger = logging.getLogger(__name__)
 _WAIT = Move(park=True)
 _STAGES: Mapping[str, Stage] = {"queued": "plan", "locking": "lock", "building": "build", "running": "run"}
 
@@ -44,7 +46,10 @@ def advance(
     context: Context,
     flow: Mapping[str, Step] | None = None,
 ) -> Move:
-    """One step. A handled error ends the inspection with it. Raises ``StoreError``, which says nothing of the request."""
+    """One step. An error ends the inspection with it; a bug too, so that one inspection cannot stop all that stand behind it.
+
+    Raises ``StoreError``, which says nothing of the request.
+    """
     if inspection.cancel_requested:
         return _cancel(jobs)
     try:
@@ -55,6 +60,11 @@ def advance(
         return fail(error.failure)
     except DjedError as error:
         return fail(named(_STAGES[inspection.state], error, "internal"))
+    except Exception as error:
+        _logger.exception("inspection %s cannot take its step", inspection.id)
+        message = f"Djed failed on this inspection: {error!r}."
+        hint = "Please report this with the traceback in the log."
+        return fail(Failure(stage=_STAGES[inspection.state], kind="internal", message=message, hint=hint))
 
 
 def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -> Move:

@@ -19,6 +19,7 @@ from djed.model.job import Attempt, Handle, Job
 from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass, Stage
 from djed.model.quantity import format_size
+from djed.model.request import File
 from djed.model.result import OutputFile, Result
 from djed.observe.outcome import classify
 from djed.observe.report import report
@@ -241,12 +242,13 @@ class Harvester:
         user: Inspection | None,
         failure: Failure | None,
     ) -> Mapping[str, Any]:
-        script = next((file.digest for file in reversed(attempt.job.files) if file.digest), None)
+        run = user.request.run if user and attempt.job.kind == "run" else None
+        script = run.script.digest if run and isinstance(run.script, File) else None
         return report(
             result,
             stdout=logs["stdout"],
             stderr=logs["stderr"],
-            script_sha256=script.partition(":")[2] if script and attempt.job.kind == "run" else None,
+            script_sha256=script.partition(":")[2] if script else None,
             python_version=user.plan.python_version if user and user.plan else None,
             failure=failure,
         )

@@ -327,7 +327,14 @@ def test_an_error_with_a_name_keeps_it(context: FakeContext) -> None:
     )
 
 
-@pytest.mark.parametrize("error", [StoreFullError("No space."), ZeroDivisionError()])
-def test_trouble_that_is_not_of_the_request_is_raised(context: FakeContext, error: Exception) -> None:
-    with pytest.raises(type(error)):
-        advance(inspection(), [], context, raising(error))
+def test_trouble_of_the_store_is_not_blamed_on_the_request(context: FakeContext) -> None:
+    with pytest.raises(StoreFullError):
+        advance(inspection(), [], context, raising(StoreFullError("No space.")))
+
+
+def test_a_bug_ends_its_inspection_and_is_logged(
+    context: FakeContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    move = advance(inspection("locking"), [], context, raising(ZeroDivisionError("by zero")))
+    assert (move.changes["state"], kind(move)) == ("done", "internal")
+    assert "ZeroDivisionError" in caplog.text
