@@ -70,11 +70,11 @@ class Store:
         self._reserve.unlink(missing_ok=True)
 
     @contextmanager
-    def change(self) -> Iterator[sa.Connection]:
-        """A transaction that writes; who waits is woken after it."""
+    def change(self, *, by: str | None = None) -> Iterator[sa.Connection]:
+        """A transaction that writes; who waits is woken after it, but for ``by``, who makes the change and looks anyway."""
         with self.database.write() as connection:
             yield connection
-        ring(self.bells)
+        ring(self.bells, but=by)
 
     def artifact_path(self, artifact: Artifact) -> Path:
         """Where an artifact lies or will lie."""

@@ -89,10 +89,14 @@ def _pipe(path: Path) -> int:
     return pipe
 
 
-def ring(folder: Path) -> None:
-    """Wake all who wait in this folder."""
+def ring(folder: Path, *, but: str | None = None) -> None:
+    """Wake all who wait in this folder, ``but`` one: who makes a change need not be told of it."""
     try:
-        names = [entry.path for entry in os.scandir(folder) if entry.name.endswith(".bell")]
+        names = [
+            entry.path
+            for entry in os.scandir(folder)
+            if entry.name.endswith(".bell") and entry.name != f"{but}.bell"
+        ]
     except FileNotFoundError:
         return
     for path in names:

@@ -123,7 +123,7 @@ class Worker:
         with self.store.database.read() as connection:
             if not inspections.any_due(connection, time.time()):
                 return False
-        with self.store.change() as connection:
+        with self.store.change(by=self.name) as connection:
             claimed = inspections.claim(
                 connection, owner=self.name, now=time.time(), lease=self.config.lease, limit=_BATCH
             )
@@ -145,7 +145,7 @@ class Worker:
         kept = []
         new: list[account.NewEvent] = []
         now = time.time()
-        with self.store.change() as connection:
+        with self.store.change(by=self.name) as connection:
             for item, move in moves:
                 keep = not move.park and move.changes.get("state") not in FINAL
                 if not inspections.apply(connection, item, move.changes, now=now, park=move.park, keep=keep):
@@ -167,7 +167,7 @@ class Worker:
                 if not job_records.any_queued(connection, node.id):
                     continue
             now = time.time()
-            with self.store.change() as connection:
+            with self.store.change(by=self.name) as connection:
                 fresh = jobs.start(
                     connection,
                     owner=self.name,
@@ -286,7 +286,7 @@ class Worker:
 
     def _retry(self, started: Started) -> bool:
         now = time.time()
-        with self.store.change() as connection:
+        with self.store.change(by=self.name) as connection:
             ours = jobs.retry(connection, started, now=now)
             if ours:
                 account.tell(connection, [started], "retried", now=now)
@@ -294,7 +294,7 @@ class Worker:
 
     def _end(self, started: Started, harvest: Harvest) -> bool:
         now = time.time()
-        with self.store.change() as connection:
+        with self.store.change(by=self.name) as connection:
             if not jobs.finish(
                 connection,
                 started,
@@ -325,7 +325,7 @@ class Worker:
             self._hand_back(gone)
             for name in gone:
                 bell.bury(self.store.bells, name)
-        with self.store.change() as connection:
+        with self.store.change(by=self.name) as connection:
             jobs.renew(connection, self.name, time.time() + self.config.lease)
             adopted = jobs.adopt(
                 connection,
@@ -337,7 +337,7 @@ class Worker:
         self._begun += adopted
 
     def _hand_back(self, owners: list[str]) -> None:
-        with self.store.change() as connection:
+        with self.store.change(by=self.name) as connection:
             inspections.hand_back(connection, owners)
             jobs.hand_back(connection, owners)
 

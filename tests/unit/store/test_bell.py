@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from pathlib import Path
 
@@ -61,3 +62,11 @@ def test_the_dead_are_known_by_the_lock_they_lost(tmp_path: Path) -> None:
 
 def test_to_ring_where_nobody_ever_waited_is_harmless(tmp_path: Path) -> None:
     ring(tmp_path / "nothing")
+
+
+def test_who_makes_a_change_is_not_woken_by_it(tmp_path: Path) -> None:
+    mine, other = Bell(tmp_path), Bell(tmp_path)
+    ring(tmp_path, but=mine.name)
+    assert select.select([mine._pipe, other._pipe], [], [], 0)[0] == [other._pipe]
+    mine.close()
+    other.close()
