@@ -149,6 +149,9 @@ def test_a_job_directory_that_is_removed_under_its_job_is_a_lost_attempt(
         until((tmp_path / "started").exists)
         attempt = the_run(engine, id_).attempt
         assert attempt is not None
+        until(
+            (engine.store.attempts / attempt / "hwinfo.json").exists
+        )  # the supervisor writes no more for now
         shutil.rmtree(engine.store.attempts / attempt)
         (tmp_path / "go").touch()
         until(lambda: engine.get(id_).state == "done")
