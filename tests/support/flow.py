@@ -11,6 +11,7 @@ from djed.config import Config
 from djed.model.artifact import Artifact, Content
 from djed.model.hardware import Node
 from djed.model.inspection import Inspection, JobRecord, Plan
+from djed.model.job import JobState
 from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass
 from djed.model.request import Environment, File, Request, Run
@@ -100,7 +101,7 @@ def inspection(state: str = "queued", **fields: Any) -> Inspection:
 
 
 def record(
-    role: str, state: str = "succeeded", kind: FailureClass | None = None, **metrics: float
+    role: str, state: JobState = "succeeded", kind: FailureClass | None = None, **metrics: float
 ) -> JobRecord:
     """A job as the store has it."""
     failure = Failure(stage="run", kind=kind, message=f"{role} failed") if kind else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from djed.model.job import JobState
 from djed.model.lock import Lock
 from djed.model.observation import Failure, Statistics
 from djed.model.request import Request
@@ -43,7 +44,7 @@ class JobRecord:
     kind: str
     role: str
     """What it is for the inspection: ``lock``, ``wheel:<package>``, ``build``, ``warmup:0``, ``run:0`` …"""
-    state: str
+    state: JobState
     attempts: int = 0
     attempt: str | None = None
     """Name of the accepted attempt or, while it is active, of the current one."""

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from djed.model.inspection import FINAL
-from djed.model.job import Attempt, Job, NewJob
+from djed.model.job import Attempt, Job, JobState, NewJob
 from djed.model.observation import Failure
 from djed.store import inspections, job_records
 from djed.store.job_records import attempt_of
@@ -211,7 +211,7 @@ def finish(
     *,
     result: Mapping[str, Any] | None,
     failure: Failure | None,
-    state: str,
+    state: JobState,
     now: float,
 ) -> bool:
     """Accept the attempt, end the job and wake who waits for it; ``False``: a late writer, nothing was written."""

@@ -15,7 +15,7 @@ from djed.errors import DjedError, StoreFullError
 from djed.model.artifact import Artifact
 from djed.model.codec import decode, encode
 from djed.model.inspection import Inspection
-from djed.model.job import Attempt, Handle, Job
+from djed.model.job import Attempt, Handle, Job, JobState
 from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass, Stage
 from djed.model.quantity import format_size
@@ -54,7 +54,7 @@ class Harvest:
     """For people: ``12 packages``, ``24.1 MiB``."""
 
     @property
-    def state(self) -> str:
+    def state(self) -> JobState:
         """State of the job."""
         if self.failure is None:
             return "succeeded"

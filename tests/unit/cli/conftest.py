@@ -16,6 +16,7 @@ from djed.errors import ConflictError, NotFoundError
 from djed.model.artifact import Artifact
 from djed.model.hardware import Hardware, Interpreter, Node
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord, Plan
+from djed.model.job import JobState
 from djed.model.lock import Lock, LockedPackage
 from djed.model.observation import Failure, Statistics
 from djed.model.request import Environment, File, Request, Run
@@ -107,7 +108,7 @@ NODE = Node(
 )
 
 
-def job(role: str, state: str = "succeeded", **report: Any) -> JobRecord:
+def job(role: str, state: JobState = "succeeded", **report: Any) -> JobRecord:
     """A job of an inspection, named by its role."""
     kind = role.partition(":")[0]
     return JobRecord(

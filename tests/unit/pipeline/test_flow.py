@@ -11,7 +11,7 @@ import pytest
 from djed.build.base import build_error
 from djed.errors import DjedError, NotFoundError, StoreFullError
 from djed.model.inspection import Inspection, JobRecord
-from djed.model.job import At
+from djed.model.job import At, JobState
 from djed.model.request import Environment, File, HardwareRequirement, Request, Resources, Run
 from djed.pipeline import FLOW, Context, Move, advance
 from tests.support.flow import LOCK, SCRIPT, SOURCE_LOCK, FakeContext, inspection, record
@@ -101,7 +101,7 @@ def test_a_complete_lock_of_the_request_is_used_as_it_is(context: FakeContext) -
 
 
 @pytest.mark.parametrize("state", ["queued", "active"])
-def test_a_lock_that_is_not_over_is_waited_for(context: FakeContext, state: str) -> None:
+def test_a_lock_that_is_not_over_is_waited_for(context: FakeContext, state: JobState) -> None:
     assert advance(inspection("locking"), [record("lock", state)], context) == Move(park=True)
 
 
