@@ -25,7 +25,7 @@ from hypothesis import settings
 CI = bool(os.environ.get("CI"))
 
 # Deadlines and random seeds make a shared machine's bad minute look like a bug.
-settings.register_profile("djed", deadline=None, derandomize=CI, database=None)
+settings.register_profile("djed", deadline=None, derandomize=CI, database=None, max_examples=50)
 settings.load_profile("djed")
 
 # What uv needs to reach the machine's index stays; all else that could steer Djed, uv or what they print is taken away.
