@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and exit."""
+    _hold_streams()
     # The version is asked by scripts and prompts; it costs no import.
     if sys.argv[1:] == ["--version"]:
         print(f"djed {__version__}")  # noqa: T201
@@ -23,6 +24,14 @@ def main() -> None:
     from djed.cli.main import main as run
 
     _leave(run(sys.argv[1:]))
+
+
+def _hold_streams() -> None:
+    """Open what was closed (``>&-``) on nothing: else the store's file would get that number, and a stray print would damage it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _leave(code: int) -> NoReturn:

@@ -60,14 +60,20 @@ def test_a_result_has_its_ratio_and_interval(djed: Djed, engine: Any, other: Any
     assert value["low"] <= 0.5 <= value["high"]
 
 
-def test_what_is_the_same_says_so(djed: Djed, engine: Any) -> None:
+def twin(engine: Any, **changes: Any) -> None:
+    """Another inspection like the first one, but for the changes."""
     item = engine.get("matmul")
-    engine.inspections[item.id] = replace(item, statistics=())
-    assert djed("diff", "matmul", "matmul").out.splitlines()[-1] == "Nothing differs."
+    engine.add(replace(item, id="twin", name="twin", **changes), engine.jobs(item.id))
+
+
+def test_what_is_the_same_says_so(djed: Djed, engine: Any) -> None:
+    twin(engine, statistics=())
+    assert djed("diff", "matmul", "twin").out.splitlines()[-1] == "Nothing differs."
 
 
 def test_too_few_runs_cannot_tell(djed: Djed, engine: Any) -> None:
-    assert "cannot tell: 2 and 2 repeats are too few" in djed("diff", "matmul", "matmul").out
+    twin(engine)
+    assert "cannot tell: 2 and 2 repeats are too few" in djed("diff", "matmul", "twin").out
 
 
 def test_the_measured_noise_floor_counts(djed: Djed, engine: Any, other: Any) -> None:
@@ -126,3 +132,9 @@ def test_a_script_that_changed_is_one_line(djed: Djed, engine: Any) -> None:
     assert [(item["name"], item["before"], item["after"]) for item in changes] == [
         ("run.script.digest", "0", "1")
     ]
+
+
+def test_an_inspection_is_not_compared_with_itself(djed: Djed, engine: Any) -> None:
+    outcome = djed("diff", "matmul", "matmul")
+    assert outcome.code == 2
+    assert "are the same inspection" in outcome.err

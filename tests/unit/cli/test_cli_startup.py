@@ -44,3 +44,12 @@ def test_a_list_imports_nothing_heavy() -> None:
 def test_one_command_does_not_import_another() -> None:
     found = {name for name in imported("config") if name.startswith("djed.cli.commands.")}
     assert found == {"djed.cli.commands.config"}
+
+
+def test_a_closed_output_is_written_to_nothing() -> None:
+    closed = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'djed', 'list', '--json'])"
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", closed], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -8,6 +8,7 @@ from djed.cli.difference import Compared, difference, shape
 from djed.cli.floor import noise_floor
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.difference import difference_lines
+from djed.errors import RequestError
 from djed.model.observation import Statistics
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def diff(
     """
     with context.engine() as engine:
         first, second = engine.get(a), engine.get(b)
+        if first.id == second.id:
+            raise RequestError(
+                f"{a!r} and {b!r} are the same inspection, {first.id}.",
+                hint="A name means its newest; give ids: djed list",
+            )
         jobs = (engine.jobs(first.id), engine.jobs(second.id))
         nodes = {job.node for side in jobs for job in side if job.kind == "run" and job.node}
         floor = noise_floor(engine, nodes)
