@@ -58,8 +58,8 @@ COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade 
   --no-emit-index-url --no-header --no-annotate
 lock: .venv/dev.stamp
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
-	$(COMPILE) pyproject.toml --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 .venv/dev.stamp: requirements/uv.txt requirements/dev.txt pyproject.toml tools/venv.sh
 	@PYTHON="$(PYTHON)" tools/venv.sh .venv dev

@@ -7,6 +7,7 @@ The file is TOML: ``$DJED_CONFIG`` or ``~/.config/djed/config.toml``. A setting 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from djed.errors import ConfigError
+from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.quantity import parse_duration, parse_size
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 
@@ -72,12 +74,72 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text):
+        raise ValueError(
+            f"{text!r} is not a name: letters, digits, '.', '_' and '-', at most 63, a letter or digit first"
+        )
+    return text
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise ValueError(f"{text!r} is not an address like https://djed.example")
+    return text.rstrip("/")
+
+
+def _store(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("it does not begin with postgresql://")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _log_format(text: str) -> str:
+    if text not in {"text", "json"}:
+        raise ValueError(f"{text!r} is neither text nor json")
+    return text
+
+
+def _log_level(text: str) -> str:
+    if text.lower() not in {"debug", "info", "warning", "error"}:
+        raise ValueError(f"{text!r} is not one of debug, info, warning, error")
+    return text.lower()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """The settings in force."""
 
     data: Path = _setting(
         "data", _data_home, _path, "Folder of the store, artifacts, caches and job directories."
+    )
+    store: str | None = _setting(
+        "store",
+        None,
+        _store,
+        "Address of the database, as postgresql://USER@HOST/NAME. Default: an SQLite file in the data folder.",
+    )
+    blobs: Path | None = _setting(
+        "blobs",
+        None,
+        _path,
+        "Folder of contents, shared by all machines that share a database. Default: blobs in the data folder.",
+    )
+    namespace: str = _setting(
+        "namespace", DEFAULT_NAMESPACE, _name, "Namespace in which the command line works without a server."
+    )
+    server: str | None = _setting(
+        "server", None, _address, "Address of a Djed server that is to do the work, as https://djed.example."
+    )
+    token: str | None = _setting("token", None, str, "Token for that server.")
+    node: str | None = _setting(
+        "node", None, _name, "Name of this machine as a node. Default: its host name."
     )
     sandbox_floor: SandboxLevel = _setting(
         "sandbox.floor", "none", _level, "Weakest sandbox level in which anything may run."
@@ -124,6 +186,83 @@ class Config:
         "The uv executable. Default: the one that was installed with Djed, else the one on the PATH.",
     )
     labels: tuple[str, ...] = _setting("labels", (), _words, "Labels of this node, as name=value.")
+    gone: float = _setting(
+        "worker.gone",
+        600.0,
+        parse_duration,
+        "Silence after which all workers of another machine are given up, and their work is done elsewhere.",
+    )
+    serve_host: str = _setting("serve.host", "127.0.0.1", str, "Address on which the server listens.")
+    serve_port: int = _setting(
+        "serve.port", 8570, _port, "Port on which the server listens; 0: any free one."
+    )
+    serve_open: bool = _setting(
+        "serve.open", False, _flag, "Serve without tokens; only on a loopback address."
+    )
+    serve_work: bool = _setting("serve.work", True, _flag, "Whether the server process works as well.")
+    serve_body: int = _setting(
+        "serve.body", 32 * 2**20, parse_size, "Bytes of the body of a call, but for uploads of files."
+    )
+    serve_rate: int = _setting("serve.rate", 1000, _count, "Calls a second of each token, on average.")
+    serve_connections: int = _setting(
+        "serve.connections", 20_000, _count, "Connections at once; more are refused with status 503."
+    )
+    serve_patience: float = _setting(
+        "serve.patience",
+        10.0,
+        parse_duration,
+        "How long a client may take for the head of a call, or for a part of its body.",
+    )
+    serve_stop: float = _setting(
+        "serve.stop", 10.0, parse_duration, "How long calls in progress may take when the server stops."
+    )
+    log_format: str = _setting("log.format", "text", _log_format, "Form of the server's log: text or json.")
+    log_level: str = _setting(
+        "log.level", "info", _log_level, "Least level in the server's log: debug, info, warning or error."
+    )
+    secrets_key: Path | None = _setting(
+        "secrets.key",
+        None,
+        _path,
+        "File with the key of the stored secrets. Default: secrets.key in the data folder, made when it is needed.",
+    )
+    fetch_hosts: tuple[str, ...] = _setting(
+        "fetch.hosts", (), _words, "Hosts from which a script that is named by its address may be fetched."
+    )
+    fetch_size: int = _setting("fetch.size", 2**20, parse_size, "Bytes of a script that is fetched.")
+    fetch_timeout: float = _setting(
+        "fetch.timeout", 20.0, parse_duration, "Time for fetching a script, redirects included."
+    )
+    webhooks_allow_private: bool = _setting(
+        "webhooks.allow_private", False, _flag, "Whether webhooks may have private or loopback addresses."
+    )
+    webhooks_max_age: float = _setting(
+        "webhooks.max_age",
+        86_400.0,
+        parse_duration,
+        "How long an event is tried before its webhook is given up on it.",
+    )
+    idempotency_max_age: float = _setting(
+        "idempotency.max_age", 86_400.0, parse_duration, "How long an idempotency key is remembered."
+    )
+    retention_age: float | None = _setting(
+        "retention.age", None, parse_duration, "How long final inspections are kept. Default: for ever."
+    )
+    retention_count: int | None = _setting(
+        "retention.count", None, _count, "Final inspections kept in each namespace. Default: all."
+    )
+    retention_size: int | None = _setting(
+        "retention.size", None, parse_size, "Bytes of results kept in each namespace. Default: all."
+    )
+    retention_every: float = _setting(
+        "retention.every", 600.0, parse_duration, "Time between two clean-ups by the workers."
+    )
+    amun_namespace: str | None = _setting(
+        "amun.namespace",
+        None,
+        _name,
+        "Namespace in which Amun's calls are answered without a token. Default: they need one.",
+    )
     sources: Mapping[str, Source] = field(default_factory=dict)
     """Source of each value by setting name."""
 

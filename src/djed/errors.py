@@ -26,20 +26,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "AccessError",
     "ConfigError",
     "ConflictError",
     "DjedError",
     "Fault",
+    "MediaTypeError",
     "MissingPartError",
     "NotFoundError",
+    "RateError",
     "RefusedError",
     "RequestError",
     "RunnerError",
+    "ServerError",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
     "StoreVersionError",
+    "TokenError",
+    "TooLargeError",
     "ToolError",
+    "UnreadableError",
     "UnsafeError",
 ]
 
@@ -80,6 +87,24 @@ class RequestError(DjedError):
     def __init__(self, message: str, *, faults: tuple[Fault, ...] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.faults = faults
+
+
+class UnreadableError(RequestError):
+    """It cannot be read at all."""
+
+    status = 400
+
+
+class TooLargeError(RequestError):
+    """It is larger than is taken."""
+
+    status = 413
+
+
+class MediaTypeError(RequestError):
+    """It is of a type that is not understood."""
+
+    status = 415
 
 
 class ConfigError(DjedError):
@@ -163,3 +188,37 @@ class UnsafeError(DjedError):
 
     exit_code = 9
     status = 422
+
+
+class AccessError(DjedError):
+    """The token does not allow it."""
+
+    exit_code = 10
+    status = 403
+
+
+class TokenError(AccessError):
+    """There is no token, or it is unknown, expired or revoked."""
+
+    status = 401
+
+
+class RateError(DjedError):
+    """Too many requests for now."""
+
+    exit_code = 11
+    status = 429
+    transient = True
+
+    def __init__(self, message: str, *, after: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.after = after
+        """Seconds after which to try again."""
+
+
+class ServerError(DjedError):
+    """A server cannot be reached, or failed."""
+
+    exit_code = 8
+    status = 502
+    transient = True

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.job import JobState
 from djed.model.lock import Lock
 from djed.model.observation import Failure, Statistics
 from djed.model.request import Request
 
-__all__ = ["FINAL", "Event", "Inspection", "JobRecord", "Outcome", "Plan", "State"]
+__all__ = ["FINAL", "AttemptRecord", "Event", "Inspection", "JobRecord", "Outcome", "Plan", "State"]
 
 State = Literal["queued", "locking", "building", "running", "done", "refused", "cancelled"]
 FINAL: frozenset[str] = frozenset({"done", "refused", "cancelled"})
@@ -67,6 +68,32 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
     at: float = 0.0
     """Unix time."""
+    namespace: str = DEFAULT_NAMESPACE
+    xact: int = 0
+    """Transaction that wrote it, where the database numbers them (PostgreSQL): sequence numbers alone may become visible out of order."""
+
+    @property
+    def position(self) -> str:
+        """Its place in the order in which events become visible; what comes later is read ``after`` it."""
+        return f"{self.xact}.{self.seq}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptRecord:
+    """One start of a job, as the store has it."""
+
+    name: str
+    job: str
+    number: int
+    node: str
+    state: str
+    """``started``, ``accepted``, ``lost`` or ``refused``."""
+    started_at: float
+    """Unix time."""
+    ended_at: float | None = None
+    cpus: tuple[int, ...] = ()
+    result: Mapping[str, Any] | None = None
+    """Its report (docs/reference/result.md)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,3 +122,6 @@ class Inspection:
     cancel_requested: bool = False
     token: int = 0
     """Fencing token of the current lease."""
+    namespace: str = DEFAULT_NAMESPACE
+    origin: Mapping[str, Any] | None = None
+    """The request as it came in, where it came in another form (``{"door": "amun", "specification": …}``)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.request import SandboxLevel
 
 __all__ = [
@@ -95,6 +96,10 @@ class Job:
     target: str = "local"
     node: str | None = None
     """Node that the plan chose."""
+    secrets: tuple[str, ...] = ()
+    """Names of secrets of its namespace, each a file in the folder ``DJED_SECRETS`` of the job."""
+    namespace: str = DEFAULT_NAMESPACE
+    """Namespace of the inspection that asked for it first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

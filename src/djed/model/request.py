@@ -25,6 +25,7 @@ __all__ = [
     "Reuse",
     "Run",
     "SandboxLevel",
+    "Until",
 ]
 
 SandboxLevel = Literal["none", "process", "bwrap", "container", "gvisor"]
@@ -32,6 +33,7 @@ SANDBOX_LEVELS: tuple[SandboxLevel, ...] = ("none", "process", "bwrap", "contain
 """From weakest to strongest."""
 
 Reuse = Literal["nothing", "artifact", "result"]
+Until = Literal["lock", "build", "run"]
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -217,6 +219,8 @@ class Run:
     """Names of targets, in order of preference."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of the run alone."""
+    secrets: tuple[str, ...] = ()
+    """Names of secrets of the namespace; the job finds each as a file in the folder that ``DJED_SECRETS`` names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,6 +242,8 @@ class Request:
     reuse: Reuse = "artifact"
     """``artifact``: build once, measure again. ``result``: an identical inspection that succeeded is the answer.
     ``nothing``: do all anew."""
+    until: Until = "run"
+    """How far to go: ``lock`` resolves the environment only, ``build`` runs nothing."""
     priority: int = 0
     """Higher goes first."""
     labels: Mapping[str, str] = field(default_factory=dict)

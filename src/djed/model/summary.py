@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
-__all__ = ["Collected", "StoredObservation", "Summary"]
+__all__ = ["Collected", "Page", "Sort", "StoredArtifact", "StoredObservation", "Summary"]
+
+T = TypeVar("T")
+
+Sort = Literal["created", "-created", "name", "-name"]
+"""Order of the list of inspections; ``-``: the greatest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    items: Sequence[T]
+    next: str | None = None
+    """Cursor of the next page; ``None``: this is the last one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +43,23 @@ class Summary:
     """Failure class."""
     repeats: int
     """Measured runs asked for."""
+    updated_at: float = 0.0
+    """Unix time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredArtifact:
+    """An artifact in short."""
+
+    digest: str
+    kind: str
+    size: int
+    """Bytes."""
+    created_at: float
+    """Unix time."""
+    used_at: float
+    """Unix time."""
+    packages: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

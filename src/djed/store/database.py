@@ -14,13 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from djed.errors import StoreBusyError, StoreError, StoreFullError, StoreVersionError
-from djed.store.schema import metadata
 from djed.toolbox.folder import writing
 from djed.toolbox.sqlite import sqlite_driver, sqlite_wal_safe
 
 __all__ = ["SCHEMA_VERSION", "Database"]
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration (``store/migrations/versions``); a test holds the two together."""
 
 _BUSY_SECONDS = 30
@@ -144,6 +143,8 @@ class Database:
                 "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
             )
             if connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 0:
+                from djed.store.service_schema import metadata
+
                 metadata.create_all(connection)
                 connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (SCHEMA_VERSION,))
 

@@ -17,8 +17,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    text,
+    false,
 )
+
+from djed.model.access import DEFAULT_NAMESPACE
 
 __all__ = [
     "artifacts",
@@ -34,10 +36,15 @@ __all__ = [
 
 metadata = MetaData()
 
+# Numbers of 64 bits: what SQLite calls INTEGER; a key that counts up must have just that type there.
+Long = Integer().with_variant(BigInteger(), "postgresql")
+
+_UNFINISHED = ("queued", "locking", "building", "running")
+
 inspections = Table(
     "inspections",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Long, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("lead", BigInteger, nullable=False),  # when its group was submitted, in microseconds
@@ -58,27 +65,57 @@ inspections = Table(
     Column("repeats", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
-    Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("due", Float),
     Column("wakes", Integer, nullable=False, server_default="0"),
     Column("owner", Text),
     Column("lease_until", Float, nullable=False, server_default="0"),
     Column("token", Integer, nullable=False, server_default="0"),
+    Column("namespace", Text, nullable=False, server_default=DEFAULT_NAMESPACE),
+    Column(
+        "rank", BigInteger, nullable=False, server_default="0"
+    ),  # turn among namespaces: store/fairness.py
+    Column("place", Text),  # machine that the plan chose; its workers go on with it
+    Column("size", BigInteger, nullable=False, server_default="0"),  # bytes of its jobs' output
+    Column("origin", Text),
 )
 Index(
     "inspections_due",
     inspections.c.priority.desc(),
+    inspections.c.rank,
     inspections.c.lead,
     inspections.c.seq,
     sqlite_where=inspections.c.due.is_not(None),
 )
 Index("inspections_digest", inspections.c.request_digest)
-Index("inspections_name", inspections.c.name)
+Index("inspections_listed", inspections.c.namespace, inspections.c.seq)
+Index("inspections_named", inspections.c.namespace, inspections.c.name, inspections.c.seq)
+# What is not final is little, what is final grows for ever: each has an index that suits it.
+Index(
+    "inspections_unfinished",
+    inspections.c.namespace,
+    inspections.c.rank,
+    sqlite_where=inspections.c.state.in_(_UNFINISHED),
+)
+Index(
+    "inspections_outcome",
+    inspections.c.namespace,
+    inspections.c.outcome,
+    inspections.c.seq,
+    sqlite_where=inspections.c.outcome.is_not(None),
+)
+Index(
+    "inspections_unmade",
+    inspections.c.namespace,
+    inspections.c.state,
+    inspections.c.seq,
+    sqlite_where=inspections.c.state.in_(("refused", "cancelled")),
+)
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Long, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("key", Text),  # digest of what it makes: single flight among the unfinished
@@ -91,20 +128,23 @@ jobs = Table(
     Column("target", Text, nullable=False),
     Column("node", Text),
     Column("cpus", Text),  # granted to the current attempt
-    Column("memory", Integer),
+    Column("memory", Long),
     Column("attempt", Text),  # name of the current or the accepted attempt
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("failure", Text),
     Column("created_at", Float, nullable=False),
-    Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("owner", Text),
     Column("lease_until", Float, nullable=False, server_default="0"),
     Column("token", Integer, nullable=False, server_default="0"),
+    Column("namespace", Text, nullable=False, server_default=DEFAULT_NAMESPACE),
+    Column("rank", BigInteger, nullable=False, server_default="0"),
 )
 Index(
     "jobs_unfinished",
     jobs.c.state,
     jobs.c.priority.desc(),
+    jobs.c.rank,
     jobs.c.lead,
     jobs.c.turn,
     jobs.c.seq,
@@ -145,9 +185,10 @@ artifacts = Table(
     "artifacts",
     metadata,
     Column("digest", Text, primary_key=True),
+    Column("place", Text, primary_key=True, server_default=""),  # machine that has its files
     Column("kind", Text, nullable=False),
     Column("record", Text, nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("size", Long, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
 )
@@ -163,23 +204,28 @@ locks = Table(
 observations = Table(
     "observations",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Long, primary_key=True, autoincrement=True),
     Column("inspection", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("value", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("namespace", Text, nullable=False, server_default=DEFAULT_NAMESPACE),
 )
 Index("observations_inspection", observations.c.inspection)
 Index("observations_kind", observations.c.kind)
+Index("observations_listed", observations.c.namespace, observations.c.seq)
 
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Long, primary_key=True, autoincrement=True),
     Column("inspection", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("data", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("namespace", Text, nullable=False, server_default=DEFAULT_NAMESPACE),
+    # The writing transaction, on PostgreSQL, where numbers are taken in one order and become visible in another.
+    Column("xact", BigInteger, nullable=False, server_default="0"),
 )
 Index("events_inspection", events.c.inspection, events.c.seq)

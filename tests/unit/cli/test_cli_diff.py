@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from djed.cli.difference import Compared
+from djed.service.difference import Compared
 from djed.model.lock import Lock, LockedPackage
 
 Djed = Callable[..., Any]

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from djed.cli.difference import Compared, difference, shape
 from djed.cli.floor import noise_floor
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.difference import difference_lines
 from djed.errors import RequestError
 from djed.model.observation import Statistics
+from djed.service.difference import Compared, difference, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
