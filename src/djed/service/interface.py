@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from djed.intake.submission import Submission
     from djed.model.access import Usage
     from djed.model.artifact import Artifact
+    from djed.model.difference import Difference
     from djed.model.hardware import Node
     from djed.model.inspection import AttemptRecord, Event, Inspection, JobRecord
     from djed.model.observation import Statistics
     from djed.model.preview import Preview, QueuePlace
     from djed.model.summary import Collected, Page, Sort, StoredArtifact, StoredObservation, Summary
     from djed.model.webhook import Delivery, Webhook
-    from djed.service.difference import Difference
 
 __all__ = ["Service"]
 

@@ -9,8 +9,8 @@ from djed.cli.render.text import Line, bad, bold, dim, good, warn
 from djed.cli.render.words import amount
 
 if TYPE_CHECKING:
+    from djed.model.difference import Change, Compared, Difference
     from djed.model.inspection import Inspection
-    from djed.service.difference import Change, Compared, Difference
 
 __all__ = ["difference_lines"]
 
