@@ -1,8 +1,9 @@
 """Outgoing HTTP that a request can steer, made safe.
 
 Only http and https, only hosts that were allowed, only public addresses, and the connection goes to the address that was checked
-(:mod:`djed.toolbox.pinned`). Nothing of the environment has a say: no proxy, no cookie, no credentials. Redirects are followed by hand,
-each checked like the first address. Bytes and time are bounded, and what is compressed is not unpacked.
+(:mod:`djed.toolbox.pinned`). There are no proxies, cookies or credentials; of the environment only ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``
+have a say. Redirects are followed by hand, each checked like the first address. Bytes and time are bounded, and what is compressed is
+not unpacked.
 """
 
 from __future__ import annotations
