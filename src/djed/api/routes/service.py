@@ -1,0 +1,68 @@
+"""The service itself: is it there, which version, what does it take, and who am I to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from djed import __version__
+from djed.api.answers import answer
+from djed.api.auth import Caller
+from djed.api.openapi import document
+from djed.api.state import state_of
+from djed.errors import DjedError, StoreError
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["service"])
+_OPEN: dict[str, Any] = {"security": []}
+
+
+@router.get("/healthz", openapi_extra=_OPEN)
+async def health() -> Response:
+    """Whether the process answers at all."""
+    return answer({"status": "ok"})
+
+
+@router.get("/readyz", openapi_extra=_OPEN)
+def ready(request: Request) -> Response:
+    """Whether calls can be served: the store answers and the server is not about to stop. 503 where not."""
+    state = state_of(request)
+    if state.stopping:
+        raise StoreError("The server is about to stop.")
+    try:
+        state.admin.any_tokens()
+    except DjedError as error:
+        # Those who ask without a token need not know where the store lies.
+        raise StoreError("The store does not answer.") from error
+    return answer({"status": "ready"})
+
+
+@router.get("/v1/version", openapi_extra=_OPEN)
+async def version() -> Response:
+    """The version of the server."""
+    return answer({"name": "djed", "version": __version__})
+
+
+@router.get("/v1/whoami")
+async def whoami(caller: Caller) -> Response:
+    """Whom the token stands for: its name, namespace and scope."""
+    return answer(
+        {"name": caller.name, "namespace": caller.namespace, "scope": caller.scope, "token": caller.token}
+    )
+
+
+@router.get("/v1/schema")
+def schema(_: Caller) -> Response:
+    """The JSON Schema of requests."""
+    from djed.intake.schema import schema as of_requests
+
+    return answer(of_requests())
+
+
+@router.get("/v1/openapi.json")
+def openapi(_: Caller, request: Request) -> Response:
+    """This document."""
+    return answer(document(request.app))
