@@ -11,19 +11,23 @@ import platform
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+from djed.config import Config
 from djed.intake import pipfile
-from djed.intake.document import Document
-from djed.intake.faults import Faults, Place, WrongValueError, quote
+from djed.intake.checks import field_checks
+from djed.intake.document import Document, tidy
+from djed.intake.faults import Faults, Place, UnreadableError, WrongValueError, quote, stop
 from djed.intake.shape import Check, Reader
 from djed.intake.specifications import normalise
+from djed.intake.submission import Submission
+from djed.intake.validate import validate
 from djed.intake.words import check_path
 from djed.model.request import Build, Run
 
-__all__ = ["Specification", "recognise", "translate"]
+__all__ = ["Specification", "draft", "read", "recognise", "translate"]
 
 _HOME = "/home/amun/"
 _DEADLINE = "4h"
@@ -100,6 +104,50 @@ class Specification:
     script: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Idle:
+    """What has no effect here: uv installs, nothing is updated in place, nobody is sent a message, no failure stops the others."""
+
+    package_manager: Literal["micropipenv", "pipenv"] | None = None
+    update: bool | None = None
+    upgrade_pip: bool | None = None
+    send_messages: bool | None = None
+    force_sync: bool | None = None
+    parallelism: int | None = None
+    allowed_failures: int | None = None
+
+
+def read(data: Mapping[str, Any], *, config: Config) -> Submission:
+    """What can be nothing but a request to Amun, whatever it looks like. Raises ``RequestError`` with every fault."""
+    document = translate(_document(data), field_checks(config))
+    return validate(document, config=config, folder=None)
+
+
+def draft(data: Mapping[str, Any], *, config: Config) -> Submission:
+    """The same, of which nothing is to be built here: any image can be the base, and take native packages."""
+    document = translate(_document(data), field_checks(config), base=_check_image)
+    environment = dict(document.data["environment"])
+    native = tuple(environment.pop("native"))
+    plain = replace(document, data={**document.data, "environment": environment})
+    submission = validate(plain, config=config, folder=None)
+    request = submission.request
+    environment_ = replace(request.environment, base=data["base"], native=native)
+    return replace(submission, request=replace(request, environment=environment_))
+
+
+def _document(data: Mapping[str, Any]) -> Document:
+    """With the faults that Amun's schema finds beside ours."""
+    try:
+        whole = tidy(data)
+    except UnreadableError as error:
+        raise stop("request", str(error)) from error
+    faults = Faults("request")
+    if whole.get("base") is None:
+        faults.add(("base",), "is missing")
+    Reader({}, faults).noun(Idle, {key: whole[key] for key in whole.keys() & _names(Idle)})
+    return Document(name="request", data=whole, found=tuple(faults.found))
+
+
 def recognise(data: Mapping[str, Any]) -> bool:
     """Whether a request is Amun's: it has a ``base`` at the top, where ours has none, and nothing that only ours has."""
     return (
@@ -110,12 +158,16 @@ def recognise(data: Mapping[str, Any]) -> bool:
     )
 
 
-def translate(document: Document, checks: Mapping[str, Check]) -> Document:
-    """The same request as ours, with the faults of its shape; to be validated like any other. ``checks`` are those of our fields."""
-    faults = Faults(document.name, document.lines)
-    known = {item.name for item in fields(Specification)}
+def translate(document: Document, checks: Mapping[str, Check], *, base: Check | None = None) -> Document:
+    """The same request as ours, with the faults of its shape; to be validated like any other.
+
+    ``checks`` are those of our fields, ``base`` that of its base: by default, it must be this machine's own system.
+    """
+    faults = Faults(document.name, document.lines, found=document.found)
+    known = _names(Specification)
     data = {key: value for key, value in document.data.items() if key in known}
-    found: Specification = Reader(_checks(checks), faults).noun(Specification, data)
+    reader = Reader(_checks(checks, base or _check_base), faults)
+    found: Specification = reader.noun(Specification, data)
     stack = _stack(found.python or Python(), faults)
     return Document(
         name=document.name,
@@ -229,7 +281,11 @@ def _origin(homes: Mapping[Place, Place], place: Place) -> Place:
 
 
 def _says(value: Any, kind: type[Build | Run]) -> bool:
-    return isinstance(value, Mapping) and not value.keys().isdisjoint(item.name for item in fields(kind))
+    return isinstance(value, Mapping) and not value.keys().isdisjoint(_names(kind))
+
+
+def _names(kind: type[Build | Run | Specification | Idle]) -> frozenset[str]:
+    return frozenset(item.name for item in fields(kind))
 
 
 def _inside(path: str) -> str:
@@ -263,6 +319,13 @@ def _check_base(text: str) -> None:
     )
 
 
+def _check_image(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}", text):
+        raise WrongValueError(
+            f"{quote(text)} is not the name of an image", hint="Write for example debian:12."
+        )
+
+
 def _own_system() -> tuple[str, list[str]]:
     """ID, and version and codename, of this machine's os-release."""
     try:
@@ -273,9 +336,9 @@ def _own_system() -> tuple[str, list[str]]:
     return release["ID"], versions
 
 
-def _checks(ours: Mapping[str, Check]) -> Mapping[str, Check]:
+def _checks(ours: Mapping[str, Check], base: Check) -> Mapping[str, Check]:
     return {
-        "Specification.base": _check_base,
+        "Specification.base": base,
         "Specification.script": _check_script,
         "Specification.packages[]": ours["Environment.native[]"],
         "Specification.python_packages[]": ours["Environment.packages[]"],
