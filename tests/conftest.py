@@ -22,6 +22,8 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
+from tests.support.postgres import Cluster, cluster, find_programs
+
 CI = bool(os.environ.get("CI"))
 
 # Deadlines and random seeds make a shared machine's bad minute look like a bug.
@@ -31,7 +33,7 @@ settings.load_profile("djed")
 # What uv needs to reach the machine's index stays; all else that could steer Djed, uv or what they print is taken away.
 KEPT = frozenset({"UV_DEFAULT_INDEX", "UV_SYSTEM_CERTS", "UV_PYTHON_DOWNLOADS"})
 STEERING: tuple[str, ...] = ("DJED_", "UV_", "XDG_", "OMP_", "PYTHONWARNINGS", "PYTHONPATH", "VIRTUAL_ENV")
-STEERING += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR")
+STEERING += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "PG")
 
 
 # --- Real parts ----------------------------------------------------------------------------------------------------------------------
@@ -90,6 +92,15 @@ def _gcc() -> str | None:
     )
 
 
+def _postgresql() -> str | None:
+    """A server can be made here, and spoken with."""
+    if importlib.util.find_spec("psycopg") is None:
+        return "psycopg is not installed"
+    if find_programs() is None:
+        return "there is no initdb (Debian: apt-get install postgresql)"
+    return _run("runuser", "-u", "postgres", "--", "true") if os.geteuid() == 0 else None
+
+
 def _root() -> str | None:
     return None if os.geteuid() == 0 else "not root"
 
@@ -111,6 +122,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "cgroup": _cgroup,
     "index": _index,
     "gcc": _gcc,
+    "postgresql": _postgresql,
     "root": _root,
 }
 
@@ -194,6 +206,21 @@ def data(isolation: None) -> Path:
     place = Path(os.environ["DJED_DATA"])
     place.mkdir(parents=True)
     return place
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests of the session; who uses it needs the part ``postgresql``."""
+    with cluster() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgresql: Cluster) -> Iterator[str]:
+    """The address of a database of the test's own, with the tables of a store."""
+    name = postgresql.create_store()
+    yield postgresql.url(name)
+    postgresql.drop(name)
 
 
 @pytest.fixture(scope="session")

@@ -1,167 +1,176 @@
-"""Opening the database: driver, journal mode, version, and what its errors mean to a user."""
+"""A database of the store: transactions, version, and what its errors mean to a user. SQLite and PostgreSQL each say how they do it."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
 
-from djed.errors import StoreBusyError, StoreError, StoreFullError, StoreVersionError
-from djed.toolbox.folder import writing
-from djed.toolbox.sqlite import sqlite_driver, sqlite_wal_safe
+from djed.errors import StoreError, StoreVersionError
 
-__all__ = ["SCHEMA_VERSION", "Database"]
+if TYPE_CHECKING:
+    from djed.errors import DjedError
+
+__all__ = ["SCHEMA_VERSION", "Database", "exclusive", "open_database", "upsert"]
 
 SCHEMA_VERSION = "0002"
 """The newest migration (``store/migrations/versions``); a test holds the two together."""
 
-_BUSY_SECONDS = 30
-_logger = logging.getLogger(__name__)
+
+def open_database(file: Path, url: str | None) -> Database:
+    """The database at ``url``, else the file; made or migrated if need be. Raises ``StoreError`` and its kin, ``MissingPartError``."""
+    if url is None:
+        from djed.store.sqlite import SqliteDatabase
+
+        return SqliteDatabase(file)
+    from djed.store.postgres import PostgresDatabase
+
+    return PostgresDatabase(url)
 
 
-_MEANINGS: tuple[tuple[str, type[StoreError], str, str | None], ...] = (
-    (
-        "full",
-        StoreFullError,
-        "There is no space left for the store {path}.",
-        "Free some, for example with: djed gc",
-    ),
-    ("readonly", StoreError, "The store {path} is read-only.", "Choose another folder with --data."),
-    (
-        "unable to open",
-        StoreError,
-        "The store {path} cannot be opened.",
-        "Check the rights of its folder, or use --data.",
-    ),
-    ("not a database", StoreError, "The file {path} is not a store.", "Choose another folder with --data."),
-    ("malformed", StoreError, "The store {path} is damaged: {text}.", "Restore it from a copy."),
-    ("locked", StoreBusyError, "The store {path} was locked by another process for {seconds} s.", None),
-    (
-        "disk i/o",
-        StoreFullError,
-        "The store {path} cannot be written: {text}.",
-        "Check the disk and its free space.",
-    ),
-)
-"""What SQLite says, what that is to us, and what to do."""
+class Database(ABC):
+    """The database of a store. Threads may share it; a transaction belongs to one.
 
+    After trouble (``StoreBusyError``, ``StoreFullError``) the next transaction begins anew. Where the connection broke at a commit, nobody
+    can tell whether it was made: who writes must be able to look, or to write the same again.
+    """
 
-class Database:
-    """The database of a store. Threads may share it; a transaction belongs to one."""
+    kind: str
+    """``sqlite`` or ``postgresql``."""
+    name: str
+    """What messages call it; without a password."""
+    address: str
+    """Where it is; without a password."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the SQLite file, make it or migrate it. Raises ``StoreError``, ``StoreVersionError``, ``StoreFullError``."""
-        self.path = path
-        driver = sqlite_driver()
-        with writing(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.journal_mode = "WAL" if sqlite_wal_safe(driver.sqlite_version_info) else "DELETE"
-        self._engine = sa.create_engine(
-            f"sqlite:///{path}",
-            module=driver,
-            poolclass=QueuePool,
-            pool_size=8,
-            connect_args={"timeout": _BUSY_SECONDS},
-        )
-        event.listen(self._engine, "connect", self._configure)
-        event.listen(self._engine, "begin", _begin)
-        self._writer = self._engine.execution_options(djed_write=True)
-        with self._translated():
-            self._check_version()
+    def __init__(self, reader: sa.Engine, writer: sa.Engine) -> None:
+        self._reader, self._writer = reader, writer
+        try:
+            with self._translated():
+                self._check_version()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self._reader.dispose()
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction that may write; alone from its first moment (``BEGIN IMMEDIATE``). Commits on a normal end."""
+        """A transaction that may write. Commits on a normal end."""
         with self._translated(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view."""
-        with self._translated(), self._engine.begin() as connection:
+        with self._translated(), self._reader.begin() as connection:
             yield connection
 
+    @abstractmethod
     def integrity(self) -> str:
-        """``ok``, or what ``PRAGMA integrity_check`` found."""
-        with self.read() as connection:
-            return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
+        """``ok``, or what a check of the whole found."""
 
-    def _configure(self, connection: Any, _record: Any) -> None:
-        connection.isolation_level = (
-            None  # transactions begin where _begin says, not where the driver guesses
-        )
-        cursor = connection.cursor()
-        # Asked first: to set it needs the file alone, to ask does not.
-        if cursor.execute("PRAGMA journal_mode").fetchone()[0].upper() != self.journal_mode:
-            cursor.execute(f"PRAGMA journal_mode={self.journal_mode}")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes on the disk."""
+
+    def version(self) -> str:
+        """Of the schema."""
+        with self.read() as connection:
+            return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+
+    @abstractmethod
+    def _tables(self, connection: sa.Connection) -> set[str]:
+        """Names of the tables that are there."""
+
+    @abstractmethod
+    def _meaning(self, error: DBAPIError) -> DjedError:
+        """What an error of the driver means to a user."""
+
+    def _create_tables(self, connection: sa.Connection) -> None:
+        from djed.store.service_schema import metadata
+
+        metadata.create_all(connection)
 
     def _check_version(self) -> None:
-        with self._engine.begin() as connection:
-            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
-            version = (
-                connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-                if "alembic_version" in tables
-                else None
-            )
+        with self._reader.begin() as connection:
+            tables = self._tables(connection)
+            version = _version(connection, tables)
         if version is None and tables - {"alembic_version"}:
             raise StoreError(
-                f"The file {self.path} is not a store, but another program's.",
-                hint="Choose another folder with --data.",
+                f"{self.name} is not a store, but another program's.",
+                hint="Choose another one for the store.",
             )
         if version == SCHEMA_VERSION:
             return
-        if version is not None and str(version) > SCHEMA_VERSION:
+        if version is not None and version > SCHEMA_VERSION:
             raise StoreVersionError(
-                f"The store {self.path} was written by a newer Djed (version {version}, this one knows {SCHEMA_VERSION}).",
-                hint="Use that Djed, or another folder with --data.",
+                f"{self.name} was written by a newer Djed (version {version}, this one knows {SCHEMA_VERSION}).",
+                hint="Use that Djed, or another store.",
             )
-        if version is None:
-            self._create()
-        else:
-            from djed.store.migrate import upgrade
-
-            upgrade(self._writer)
-
-    def _create(self) -> None:
-        """A new store gets the tables as they are now, which a test holds equal to all migrations applied in order."""
         with self._writer.begin() as connection:
-            connection.exec_driver_sql(
-                "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
-            )
-            if connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 0:
-                from djed.store.service_schema import metadata
+            exclusive(connection, "schema")  # and looked at again: another process may have been faster
+            version = _version(connection, self._tables(connection))
+            if version is None:
+                self._create(connection)
+            elif version < SCHEMA_VERSION:
+                from djed.store.migrate import upgrade
 
-                metadata.create_all(connection)
-                connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (SCHEMA_VERSION,))
+                upgrade(connection)
+
+    def _create(self, connection: sa.Connection) -> None:
+        """A new store gets the tables as they are now, which a test holds equal to all migrations applied in order."""
+        self._create_tables(connection)
+        connection.exec_driver_sql(
+            "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{SCHEMA_VERSION}')")  # noqa: S608
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
-            raise self._meaning(str(error.orig)) from error
-
-    def _meaning(self, text: str) -> StoreError:
-        for sign, kind, message, hint in _MEANINGS:
-            if sign in text.lower():
-                return kind(message.format(path=self.path, text=text, seconds=_BUSY_SECONDS), hint=hint)
-        return StoreError(f"The store {self.path} failed: {text}.")
+            raise self._meaning(error) from error
 
 
-def _begin(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("djed_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def exclusive(connection: sa.Connection, *names: str) -> None:
+    """Let no other transaction of the store pass here for one of these names before this one ends.
+
+    SQLite lets one transaction write at a time anyway; on PostgreSQL it is an advisory lock. Take it before any row, and all names at once:
+    then nobody waits for another in a circle.
+    """
+    if names and connection.dialect.name == "postgresql":
+        keys = sorted(_key(name) for name in set(names))
+        connection.exec_driver_sql(
+            "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", (keys,)
+        )
+
+
+def upsert(connection: sa.Connection, table: sa.Table, key: Sequence[str], values: Mapping[str, Any]) -> None:
+    """Insert a row, or renew the one that has that key already, also where another transaction inserts it just now."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql as dialect
+    else:
+        from sqlalchemy.dialects import sqlite as dialect  # type: ignore[no-redef]
+    rest = {name: value for name, value in values.items() if name not in key}
+    statement = dialect.insert(table).values(dict(values))
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=rest))
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"djed:{name}".encode()).digest()[:8], "big", signed=True)
+
+
+def _version(connection: sa.Connection, tables: set[str]) -> str | None:
+    if "alembic_version" not in tables:
+        return None
+    version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if version is None else str(version)

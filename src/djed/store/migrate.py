@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["upgrade"]
 
 
-def upgrade(engine: sa.Engine, revision: str = "head") -> None:
-    """Apply what is missing up to ``revision``, all in one transaction."""
+def upgrade(connection: sa.Connection, revision: str = "head") -> None:
+    """Apply what is missing up to ``revision``, within the caller's transaction."""
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with engine.begin() as connection:
-        settings.attributes["connection"] = connection
-        alembic_upgrade(settings, revision)
+    settings.attributes["connection"] = connection
+    alembic_upgrade(settings, revision)

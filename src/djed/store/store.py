@@ -6,20 +6,24 @@ import fcntl
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from djed.errors import StoreFullError
 from djed.model.artifact import Artifact
 from djed.store.blobs import Blobs
-from djed.store.database import Database
+from djed.store.database import Database, open_database
 from djed.toolbox.bell import ring
 from djed.toolbox.folder import writing
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from djed.config import Config
+    from djed.store.relay import Relay
 
 __all__ = ["Store"]
 
@@ -29,31 +33,58 @@ _RESERVE = 4 * 2**20
 class Store:
     """All that is kept. Layout in docs/reference/data-folder.md."""
 
-    def __init__(self, data: Path) -> None:
-        """Open or make the store in ``data``. Raises ``StoreError`` and its kin."""
+    def __init__(self, data: Path, *, url: str | None = None, blobs: Path | None = None) -> None:
+        """Open or make the store of ``data``, with its database at ``url`` or in the folder. Raises ``StoreError`` and its kin."""
         self.data = data
         self.bells = data / "bells"
         self.attempts = data / "attempts"
         self.artifacts = data / "artifacts"
         self.packages = data / "packages"
         self._reserve = data / "reserve"
-        self.database = self._open(data / "djed.sqlite")
-        self.blobs = Blobs(data / "blobs")
+        self._guard = threading.Lock()
+        self._relay: Relay | None = None
+        self.database = self._open(data / "djed.sqlite", url)
+        self.place = "" if url is None else _place(data)
+        """Which machine this is among those that share the database; empty where it is the only one."""
+        self.blobs = Blobs(blobs or data / "blobs")
         self.keep_reserve()
+
+    @classmethod
+    def open(cls, config: Config) -> Self:
+        """The store of these settings. Raises ``StoreError`` and its kin, ``MissingPartError`` without the driver of its database."""
+        return cls(config.data, url=config.store, blobs=config.blobs)
 
     def close(self) -> None:
         """Close the database."""
+        with self._guard:
+            relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.close()
         self.database.close()
 
-    def _open(self, path: Path) -> Database:
+    def listen(self) -> None:
+        """From now on bells ring for changes that other machines make, too. Whoever waits at one asks for it first; once is enough."""
+        if not self.place:
+            return
+        from djed.store.postgres import PostgresDatabase
+        from djed.store.relay import Relay
+
+        assert isinstance(self.database, PostgresDatabase)
+        with self._guard:
+            if self._relay is None:
+                self._relay = Relay(self.database, bells=self.bells, place=self.place)
+
+    def _open(self, file: Path, url: str | None) -> Database:
         """The database; on a full disk by means of the reserve, so that a clean-up can begin."""
+        with writing(self.data):
+            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            return Database(path)
+            return open_database(file, url)
         except StoreFullError:
             if not self._reserve.exists():
                 raise
             self.spend_reserve()
-            return Database(path)
+            return open_database(file, url)
 
     def keep_reserve(self) -> None:
         """Hold some space for the day on which the disk is full: even to remove things, a database must write."""
@@ -74,6 +105,10 @@ class Store:
         """A transaction that writes; who waits is woken after it, but for ``by``, who makes the change and looks anyway."""
         with self.database.write() as connection:
             yield connection
+            if self.place and self._relay is None:  # else our relay tells what rings here
+                from djed.store.relay import tell
+
+                tell(connection, self.place)
         ring(self.bells, but=by)
 
     def artifact_path(self, artifact: Artifact) -> Path:
@@ -98,6 +133,19 @@ class Store:
     def discard_packages(self) -> None:
         """Remove the package cache: its files and those of artifacts are the same ones, so who changed one changed the other."""
         shutil.rmtree(_set_aside(self.packages / "uv"), ignore_errors=True)
+
+
+def _place(data: Path) -> str:
+    """The identity of a data folder: made once, by one of those who open it first."""
+    file = data / "place"
+    with writing(file):
+        if not file.exists():
+            draft = data / f"place.{secrets.token_hex(4)}"
+            draft.write_text(secrets.token_hex(8), encoding="ascii")
+            with suppress(FileExistsError):
+                os.link(draft, file)
+            draft.unlink()
+        return file.read_text(encoding="ascii").strip()
 
 
 def _set_aside(place: Path) -> Path:

@@ -38,6 +38,8 @@ class Bell:
         draft.rename(self._path)
         self._guard = threading.Lock()
         self._closed = False
+        self.rung = False
+        """Whether it was rung when last waited for."""
 
     def wait(self, timeout: float, also: Sequence[int] = ()) -> set[int]:
         """Wait until rung, until a descriptor of ``also`` is readable, or for ``timeout`` seconds. The readable ones of ``also``."""
@@ -46,7 +48,8 @@ class Bell:
         for descriptor in also:
             poll.register(descriptor, select.POLLIN)
         ready = {descriptor for descriptor, _ in poll.poll(max(0.0, timeout) * 1000)}
-        if self._pipe in ready:
+        self.rung = self._pipe in ready
+        if self.rung:
             try:
                 while os.read(self._pipe, 4096):
                     pass
