@@ -84,11 +84,7 @@ class Cluster:
 
     def create_store(self) -> str:
         """A new database that has the tables of a store; its name."""
-        with psycopg.connect(self.url()) as connection:
-            there = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (_TEMPLATE,)
-            ).fetchone()
-        if not there:
+        if not self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'"):
             from djed.store.postgres import PostgresDatabase
 
             self.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
