@@ -22,7 +22,7 @@ from djed.model.quantity import format_size
 if TYPE_CHECKING:
     from djed.toolbox.pinned import Deadline
 
-__all__ = ["check", "fetch", "post"]
+__all__ = ["StatusError", "check", "fetch", "post"]
 
 _REDIRECTS = 5
 _LONGEST = 2000
@@ -35,6 +35,15 @@ _ENTRY = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>[0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER_PORTS = 1024
 """The ports below it belong to other protocols, which must not be spoken to in the guise of HTTP."""
+
+
+class StatusError(RequestError):
+    """The host answered, but not with what was asked for."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+        """The status of the answer."""
 
 
 def fetch(url: str, *, hosts: Sequence[str], size: int, timeout: float, private: bool = False) -> bytes:
@@ -206,7 +215,7 @@ def _redirect(response: Any) -> str | None:
 
 def _body(response: Any, place: _Place, size: int) -> bytes:
     if response.status != 200:
-        raise RequestError(f"{place.name} answered with status {response.status}.")
+        raise StatusError(f"{place.name} answered with status {response.status}.", int(response.status))
     if _header(response, b"content-encoding").lower() not in {"", "identity"}:
         raise RequestError(f"{place.name} sent something compressed, which was not asked for.")
     body = bytearray()
