@@ -1,4 +1,4 @@
-"""What every command gets: the settings, the console, and the way to the engine."""
+"""What every command gets: the settings, the console, and the way to the engine, here or at a server."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from djed.cli.console import Console
+    from djed.client import Client
     from djed.config import Config
-    from djed.service import Engine
+    from djed.service import Engine, Service
 
-__all__ = ["Context", "open_engine"]
+__all__ = ["Context", "open_client", "open_engine"]
 
 
 def open_engine(config: Config) -> Engine:
@@ -18,6 +19,13 @@ def open_engine(config: Config) -> Engine:
     from djed.service import Engine
 
     return Engine.open(config)
+
+
+def open_client(config: Config) -> Client:
+    """The engine of the server that the settings name."""
+    from djed.client import Client
+
+    return Client.open(config)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +37,6 @@ class Context:
     arguments: tuple[str, ...] = ()
     """What stood behind ``--``: the arguments of the script."""
 
-    def engine(self) -> Engine:
-        """The engine; to be used in a ``with`` statement."""
-        return open_engine(self.config)
+    def engine(self) -> Service:
+        """The server's engine where a server is set, else our own; to be used in a ``with`` statement."""
+        return open_engine(self.config) if self.config.server is None else open_client(self.config)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from djed.cli import views
 from djed.cli.render.progress import Progress
 from djed.cli.render.text import bold, warn
-from djed.errors import ConflictError
+from djed.errors import ConflictError, ServerError
 
 if TYPE_CHECKING:
     from djed.cli.console import Console
     from djed.cli.render.text import Line
     from djed.cli.tail import Tail
     from djed.model.inspection import Event, Inspection
-    from djed.service import Engine
+    from djed.service import Service
 
 __all__ = ["INTERRUPTED", "Interrupts", "Watch", "exit_code", "follow", "stream"]
 
@@ -58,7 +58,7 @@ class Interrupts:
         self.count += 1
 
 
-def follow(engine: Engine, inspections: Sequence[Inspection], console: Console) -> bool:
+def follow(engine: Service, inspections: Sequence[Inspection], console: Console) -> bool:
     """Show progress until all are final. ``False``: the user left before that, and the jobs go on."""
     progress = Progress({inspection.id: inspection for inspection in inspections})
     with views.choose(console, progress, engine.log) as view:
@@ -70,11 +70,13 @@ def follow(engine: Engine, inspections: Sequence[Inspection], console: Console) 
     return watch.ended(console)
 
 
-def stream(engine: Engine, inspection: Inspection, tail: Tail, console: Console) -> bool:
+def stream(engine: Service, inspection: Inspection, tail: Tail, console: Console) -> bool:
     """Show the logs until it is final. ``False``: the user left before that, and the job goes on."""
     watch = Watch(engine, [inspection.id], lambda line: console.note(*line))
     for _ in watch.events(logs=True):
-        tail.print(inspection.id)
+        # A server that is away for a moment comes back, and what was missed is shown then.
+        with suppress(ServerError):
+            tail.print(inspection.id)
     tail.print(inspection.id, final=True)
     return watch.ended(console)
 
@@ -82,7 +84,7 @@ def stream(engine: Engine, inspection: Inspection, tail: Tail, console: Console)
 class Watch:
     """Events until all are final or the user leaves; the first Ctrl-C cancels, a second one leaves."""
 
-    def __init__(self, engine: Engine, ids: Sequence[str], say: Callable[[Line], None]) -> None:
+    def __init__(self, engine: Service, ids: Sequence[str], say: Callable[[Line], None]) -> None:
         self._engine = engine
         self._ids = ids
         self._say = say
@@ -121,7 +123,7 @@ class Watch:
             _cancel(self._engine, self._ids)
 
 
-def _cancel(engine: Engine, ids: Sequence[str]) -> None:
+def _cancel(engine: Service, ids: Sequence[str]) -> None:
     for reference in ids:
         # One that ended meanwhile is not in the way of the others.
         with suppress(ConflictError):

@@ -22,9 +22,11 @@ __all__ = ["COMMANDS", "build", "main"]
 
 COMMANDS = {
     "inspect": "inspect:inspect",
+    "plan": "plan:plan",
     "list": "list:list_inspections",
     "show": "show:show",
     "logs": "logs:logs",
+    "queue": "queue:queue",
     "cancel": "cancel:cancel",
     "retry": "retry:retry",
     "rm": "rm:remove",
@@ -33,9 +35,16 @@ COMMANDS = {
     "stats": "stats:stats",
     "export": "export:export",
     "hwinfo": "hwinfo:hwinfo",
+    "secret": "secret:app",
+    "webhook": "webhook:app",
     "doctor": "doctor:doctor",
     "schema": "schema:schema",
     "config": "config:show_config",
+    "serve": "serve:serve",
+    "worker": "worker:worker",
+    "token": "token:app",
+    "namespace": "namespace:app",
+    "audit": "audit:audit",
 }
 
 _REPEATED = {
@@ -106,8 +115,9 @@ def build(theirs: tuple[str, ...] = (), *, helps: bool = True) -> App:
         default_parameter=Parameter(negative=(), show_default=False),
     )
     for order, (name, place) in enumerate(COMMANDS.items()):
-        usage = f"Usage: djed {name} [OPTIONS] {_REPEATED[name]}" if name in _REPEATED else None
-        app.command(f"djed.cli.commands.{place}", name=name, sort_key=order, usage=usage)
+        # A group of commands, which is an application of its own, takes no usage.
+        usage = {"usage": f"Usage: djed {name} [OPTIONS] {_REPEATED[name]}"} if name in _REPEATED else {}
+        app.command(f"djed.cli.commands.{place}", name=name, sort_key=order, **usage)
 
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],

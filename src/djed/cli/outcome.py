@@ -11,7 +11,7 @@ from djed.cli.render.text import bold, dim, log_lines, warn
 if TYPE_CHECKING:
     from djed.cli.console import Console
     from djed.model.inspection import Inspection, JobRecord
-    from djed.service import Engine
+    from djed.service import Service
 
 __all__ = ["last_log_lines", "report"]
 
@@ -19,7 +19,7 @@ _LAST = 20
 _WINDOW = 256 * 1024
 
 
-def report(engine: Engine, inspections: Sequence[Inspection], console: Console, *, json: bool) -> None:
+def report(engine: Service, inspections: Sequence[Inspection], console: Console, *, json: bool) -> None:
     """Show how each of them ended. With ``json`` one gives an object, several a list."""
     if json:
         values = [shapes.inspection(item, engine.jobs(item.id)) for item in inspections]
@@ -42,7 +42,7 @@ def report(engine: Engine, inspections: Sequence[Inspection], console: Console, 
             console.err(*line)
 
 
-def last_log_lines(engine: Engine, jobs: Sequence[JobRecord]) -> list[str]:
+def last_log_lines(engine: Service, jobs: Sequence[JobRecord]) -> list[str]:
     """The last lines of the log of the job that failed: of stderr, or of stdout where that is empty."""
     failed = next((job for job in reversed(jobs) if job.state == "failed"), None)
     if failed is None:

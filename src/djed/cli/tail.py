@@ -9,15 +9,18 @@ from djed.cli.render.text import bold, dim, log_lines
 
 if TYPE_CHECKING:
     from djed.cli.console import Console
-    from djed.service import Engine
+    from djed.model.job import JobState
+    from djed.service import Service
 
 __all__ = ["Tail"]
+
+_OVER: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Tail:
     """Prints what is new in the logs of an inspection: raw where piped, neutralised line by line on a terminal."""
 
-    def __init__(self, engine: Engine, console: Console, streams: Sequence[str], role: str | None) -> None:
+    def __init__(self, engine: Service, console: Console, streams: Sequence[str], role: str | None) -> None:
         self._engine = engine
         self._console = console
         self._streams = streams
@@ -25,14 +28,19 @@ class Tail:
         self._offsets: dict[tuple[str, str], int] = {}
         self._rests: dict[tuple[str, str], bytes] = {}
         self._last = ""
+        self._over: set[str] = set()
+        """Jobs that write no more and are shown to their end."""
 
     def print(self, inspection: str, *, final: bool = False) -> None:
         """Print what came since the last call; ``final``: also a line without its end."""
         for job in self._engine.jobs(inspection):
-            if self._role is not None and job.role != self._role:
+            if job.id in self._over or (self._role is not None and job.role != self._role):
                 continue
+            over = final or job.state in _OVER
             for stream in self._streams:
-                self._grow(job.id, job.role, stream, final=final)
+                self._grow(job.id, job.role, stream, final=over)
+            if over:
+                self._over.add(job.id)
 
     def _grow(self, job: str, role: str, stream: str, *, final: bool) -> None:
         key = (job, stream)

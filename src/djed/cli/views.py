@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from djed.cli.render.text import Line, Styled, dim, log_lines, neutralise, plain
 from djed.cli.render.words import count
+from djed.errors import ServerError
 from djed.model.quantity import format_duration
 
 if TYPE_CHECKING:
@@ -152,7 +153,10 @@ class _Tails:
         """The last lines of the stream of that job which spoke last."""
         for stream in ("stdout", "stderr"):
             offset, tail = self._seen.get((job, stream), (0, b""))
-            new = self._read(job, stream, offset)
+            try:
+                new = self._read(job, stream, offset)
+            except ServerError:  # it is away for a moment, and what follows it waits
+                new = b""
             if new:
                 self._last[job] = stream
             self._seen[job, stream] = (offset + len(new), (tail + new)[-_KEPT:])

@@ -7,20 +7,24 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pytest
 
 from djed.cli.main import main
 from djed.errors import ConflictError, NotFoundError
 from djed.model.artifact import Artifact
+from djed.model.difference import Compared, Difference
 from djed.model.hardware import Hardware, Interpreter, Node
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord, Plan
 from djed.model.job import JobState
 from djed.model.lock import Lock, LockedPackage
 from djed.model.observation import Failure, Statistics
 from djed.model.request import Environment, File, Request, Run
-from djed.model.summary import Collected, StoredObservation, Summary
+from djed.model.summary import Collected, Page, StoredObservation, Summary
+from djed.service.difference import difference
+
+T = TypeVar("T")
 
 REQUEST = Request(
     name="matmul",
@@ -151,6 +155,8 @@ class FakeEngine:
     submitted: list[Any] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     at_work: bool = False
+    compared: list[Compared] = field(default_factory=list)
+    """The metrics of a difference."""
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +172,9 @@ class FakeEngine:
         self.history[item.id] = list(history)
         return item
 
-    def submit(self, submissions: Sequence[Any], *, fresh: bool = False) -> Sequence[Inspection]:
+    def submit(
+        self, submissions: Sequence[Any], *, fresh: bool = False, key: str | None = None
+    ) -> Sequence[Inspection]:
         self.submitted += submissions
         self.calls.append(("submit", fresh))
         return list(self.inspections.values())[: len(submissions)]
@@ -181,24 +189,30 @@ class FakeEngine:
             raise NotFoundError(f"There is no inspection {reference!r}.", hint="djed list shows them.")
         return matching[0]
 
-    def list(
-        self, *, states: Sequence[str] = (), name: str | None = None, limit: int = 50
-    ) -> Sequence[Summary]:
+    def page(
+        self,
+        *,
+        states: Sequence[str] = (),
+        name: str | None = None,
+        sort: str = "-created",
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page[Summary]:
         found = [
             item
             for item in self.inspections.values()
             if (not states or item.state in states) and name in {None, item.name}
         ]
-        return [_summary(item) for item in found][:limit]
+        return _part([_summary(item) for item in found], limit, after)
 
     def jobs(self, inspection: str) -> Sequence[JobRecord]:
         return self.records[inspection]
 
-    def events(self, inspections: Sequence[str], after: int = 0) -> Sequence[Event]:
+    def events(self, inspections: Sequence[str], after: str = "") -> Sequence[Event]:
         return [item for key in inspections for item in self.history[key] if isinstance(item, Event)]
 
     def follow(
-        self, inspections: Sequence[str], after: int = 0, *, tick: float = 0.25, logs: bool = False
+        self, inspections: Sequence[str], after: str = "", *, tick: float = 0.25, logs: bool = False
     ) -> Iterator[Event | None]:
         for key in inspections:
             for item in self.history[key]:
@@ -208,8 +222,8 @@ class FakeEngine:
                 else:
                     yield item
 
-    def log(self, job: str, stream: str = "stdout", offset: int = 0) -> bytes:
-        return self.texts.get((job, stream), b"")[offset:]
+    def log(self, job: str, stream: str = "stdout", offset: int = 0, limit: int | None = None) -> bytes:
+        return self.texts.get((job, stream), b"")[offset:][:limit]
 
     def cancel(self, reference: str) -> Inspection:
         item = self.get(reference)
@@ -242,8 +256,22 @@ class FakeEngine:
     def artifact(self, digest: str) -> Artifact | None:
         return None
 
-    def observations(self, reference: str | None = None, limit: int = 1000) -> Sequence[StoredObservation]:
-        return [item for item in self.facts if reference in {None, item.inspection}][:limit]
+    def observations(
+        self,
+        reference: str | None = None,
+        *,
+        kind: str | None = None,
+        limit: int = 1000,
+        after: str | None = None,
+    ) -> Page[StoredObservation]:
+        found = [
+            item for item in self.facts if reference in {None, item.inspection} and kind in {None, item.kind}
+        ]
+        return _part(found, limit, after)
+
+    def difference(self, a: str, b: str) -> Difference:
+        first, second = self.get(a), self.get(b)
+        return difference(first, second, (self.jobs(first.id), self.jobs(second.id)), self.compared)
 
     def noise(self, *, repeats: int = 20) -> Statistics:
         self.facts.insert(0, FLOOR)
@@ -254,6 +282,12 @@ class FakeEngine:
         self.at_work = True
         yield
         self.at_work = False
+
+
+def _part(found: Sequence[T], limit: int, after: str | None) -> Page[T]:
+    start = int(after or 0)
+    end = start + limit
+    return Page(items=found[start:end], next=str(end) if end < len(found) else None)
 
 
 def _summary(item: Inspection) -> Summary:

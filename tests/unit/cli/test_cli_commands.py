@@ -239,6 +239,6 @@ def test_no_color_is_honoured(djed: Djed, engine: Any, monkeypatch: pytest.Monke
 
 
 def test_a_bug_crashes(djed: Djed, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "list", lambda **options: 1 / 0)
+    monkeypatch.setattr(engine, "page", lambda **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         djed("list")

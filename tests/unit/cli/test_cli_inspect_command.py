@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from djed.cli import follow
+from djed.errors import ServerError
 
 Djed = Callable[..., Any]
 
@@ -194,6 +195,7 @@ def test_interrupts_are_python_s_again_afterwards(djed: Djed, engine: Any, scrip
 
 def test_following_the_logs_shows_what_comes_and_how_it_ends(djed: Djed, engine: Any) -> None:
     item = only(engine, "broken", state="running")
+    engine.records[item.id][-1] = replace(engine.records[item.id][-1], state="active")
 
     def ends() -> None:
         engine.texts["job-run:0", "stdout"] += b"more\n"
@@ -208,6 +210,7 @@ def test_following_the_logs_shows_what_comes_and_how_it_ends(djed: Djed, engine:
 @pytest.mark.usefixtures("terminal")
 def test_a_followed_log_is_neutral_on_a_terminal_whole_lines_at_a_time(djed: Djed, engine: Any) -> None:
     item = only(engine, "matmul", state="running", outcome=None)
+    engine.records[item.id] = [replace(one, state="active") for one in engine.records[item.id]]
     engine.texts["job-run:0", "stdout"] = b"one\x1b[3"
 
     def more() -> None:
@@ -221,3 +224,30 @@ def test_retry_follows_the_new_one(djed: Djed, engine: Any) -> None:
     result = djed("retry", "matmul")
     assert (result.code, ("retry", "matmul") in engine.calls) == (0, True)
     assert "Again as 3f2a9c1b7d" in result.err
+
+
+def test_a_log_that_is_over_is_read_once(djed: Djed, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = only(engine, "matmul", state="running", outcome=None)
+    read: list[str] = []
+    log = engine.log
+    monkeypatch.setattr(engine, "log", lambda job, *rest: (read.append(job), log(job, *rest))[1])
+    engine.history[item.id] = [None, None, None]
+    djed("logs", "-f", "matmul", "--stdout", "--job", "run:0")
+    assert read.count("job-run:0") == 1
+
+
+def test_a_server_that_is_away_for_a_moment_ends_nothing(
+    djed: Djed, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = only(engine, "matmul", state="running", outcome=None)
+    engine.history[item.id] = [None, None]
+    answers = iter([ServerError("It cannot be reached."), None, None])
+    jobs = engine.jobs
+
+    def sometimes(inspection: str) -> Any:
+        if error := next(answers, None):
+            raise error
+        return jobs(inspection)
+
+    monkeypatch.setattr(engine, "jobs", sometimes)
+    assert djed("logs", "-f", "matmul", "--stdout", "--job", "run:0").out.startswith("hello\n")

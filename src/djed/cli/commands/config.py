@@ -1,5 +1,6 @@
 """``djed config``: every setting in force."""
 
+import re
 from typing import Any
 
 from djed.cli.parameters import Injected, Json
@@ -7,7 +8,11 @@ from djed.cli.render.table import Column, table
 from djed.cli.render.text import bold, dim
 from djed.config import Config, settings
 
-__all__ = ["show_config"]
+__all__ = ["masked", "show_config"]
+
+_SHOWN = len("djed_ab12")
+_PASSWORDS = re.compile(r"((?<=://)[^:/@]*:|(?<=[?&])password=)[^@&]*")
+"""Of an address: between name and host, or as a parameter."""
 
 
 def show_config(*, json: Json = False, context: Injected) -> None:
@@ -38,7 +43,7 @@ def _rows(config: Config) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "value": _value(getattr(config, field)),
+            "value": masked(name, _value(getattr(config, field))),
             "default": _value(default),
             "source": config.sources.get(name, "default"),
             "variable": variable,
@@ -46,6 +51,15 @@ def _rows(config: Config) -> list[dict[str, Any]]:
         }
         for name, variable, default, text, field in settings()
     ]
+
+
+def masked(name: str, value: Any) -> Any:
+    """The value without what nobody should read over a shoulder or in a bug report."""
+    if not isinstance(value, str):
+        return value
+    if name == "token":
+        return f"{value[:_SHOWN]}\u2026"
+    return _PASSWORDS.sub(r"\1\u2026", value) if name == "store" else value
 
 
 def _value(value: Any) -> Any:

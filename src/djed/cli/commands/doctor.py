@@ -1,20 +1,27 @@
 """``djed doctor``: what is here, and what that means."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from djed.cli.context import open_client
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.text import Line, bad, bold, dim, good
+from djed.cli.render.words import count
 from djed.errors import DjedError
 from djed.model.hardware import Interpreter
+from djed.toolbox.parts import Part, parts
+
+if TYPE_CHECKING:
+    from djed.client import Client
+    from djed.config import Config
 
 __all__ = ["doctor"]
 
 
 def doctor(*, json: Json = False, context: Injected) -> None:
-    """Say which parts are on this machine, and what that means."""
-    from djed.toolbox.parts import parts
-
-    found = parts(context.config, interpreters=_interpreters(context))
+    """Say which parts are on this machine, or whether the server can be used, and what that means."""
+    found = _found(context)
     if json:
         context.console.json([asdict(part) for part in found])
         return
@@ -31,6 +38,12 @@ def doctor(*, json: Json = False, context: Injected) -> None:
             context.console.out(" " * (width + 4), *line)
 
 
+def _found(context: Injected) -> Sequence[Part]:
+    if context.config.server is not None:
+        return _server(context.config)
+    return parts(context.config, interpreters=_interpreters(context))
+
+
 def _interpreters(context: Injected) -> list[Interpreter] | None:
     """The Pythons that the engine finds; ``None`` where not even a store can be opened, which is worth a word of its own."""
     try:
@@ -39,3 +52,39 @@ def _interpreters(context: Injected) -> list[Interpreter] | None:
     except DjedError as error:
         context.console.err(bad("error"), ": ", error.message)
         return None
+
+
+def _server(config: "Config") -> list[Part]:
+    """The connection, the token and the nodes; each only where the one before is there."""
+    found: list[Part] = []
+    with open_client(config) as client:
+        for name, look in (("server", _connection), ("token", _token), ("nodes", _nodes)):
+            try:
+                found.append(look(client))
+            except DjedError as error:
+                found.append(Part(name=name, present=False, detail=error.message, hint=error.hint))
+                break
+    return found
+
+
+def _connection(client: "Client") -> Part:
+    meaning = "Inspections are done there; nothing is needed on this machine."
+    return Part(name="server", present=True, version=client.version(), detail=client.url, meaning=meaning)
+
+
+def _token(client: "Client") -> Part:
+    who = client.whoami()
+    meaning = f"It is good for {who.scope} in the namespace {who.namespace}."
+    return Part(name="token", present=True, detail=who.name, meaning=meaning)
+
+
+def _nodes(client: "Client") -> Part:
+    nodes = client.nodes()
+    meaning = "Jobs run there." if nodes else "Nothing is done until a worker is started there."
+    return Part(
+        name="nodes",
+        present=bool(nodes),
+        detail=count(len(nodes), "node"),
+        meaning=meaning,
+        hint="On a machine of the server: djed worker",
+    )

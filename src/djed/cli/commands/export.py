@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from djed.cli.pages import PAGE, every
 from djed.cli.parameters import Injected, References
 from djed.cli.render import shapes, tabular
 from djed.cli.render.words import count
 from djed.errors import DjedError
+from djed.model.summary import Page, StoredObservation
 
 if TYPE_CHECKING:
-    from djed.service import Engine
+    from djed.service import Service
 
 __all__ = ["export"]
-
-_ALL = 1_000_000
 
 
 def export(
@@ -47,20 +48,24 @@ def export(
     )
 
 
-def _results(engine: "Engine", references: Sequence[str], form: str) -> tuple[int, str]:
-    chosen = references or [item.id for item in engine.list(limit=_ALL)]
+def _results(engine: "Service", references: Sequence[str], form: str) -> tuple[int, str]:
+    chosen = references or [item.id for item in every(lambda after: engine.page(limit=PAGE, after=after))]
     found = [(item, engine.jobs(item.id)) for item in map(engine.get, chosen)]
     if form == "csv":
         return len(found), tabular.results(found)
     return len(found), _dump([shapes.inspection(item, jobs) for item, jobs in found])
 
 
-def _observations(engine: "Engine", references: Sequence[str], form: str) -> tuple[int, str]:
+def _observations(engine: "Service", references: Sequence[str], form: str) -> tuple[int, str]:
     chosen: Sequence[str | None] = references or [None]
-    found = [item for reference in chosen for item in engine.observations(reference, limit=_ALL)]
+    found = [item for reference in chosen for item in every(partial(_observed, engine, reference))]
     if form == "csv":
         return len(found), tabular.observations(found)
     return len(found), _dump([shapes.observation(item) for item in found])
+
+
+def _observed(engine: "Service", reference: str | None, after: str | None) -> Page[StoredObservation]:
+    return engine.observations(reference, limit=PAGE, after=after)
 
 
 def _dump(value: Any) -> str:

@@ -1,10 +1,13 @@
 """``djed list``: the newest inspections."""
 
 import time
+from functools import partial
+from itertools import islice
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from djed.cli.pages import PAGE, every
 from djed.cli.parameters import Count, Injected, Json
 from djed.cli.render import shapes
 from djed.cli.render.table import Column, table
@@ -12,7 +15,7 @@ from djed.cli.render.text import Part, bold, dim
 from djed.cli.render.words import age, standing
 from djed.errors import RequestError
 from djed.model.quantity import format_duration
-from djed.model.summary import Summary
+from djed.model.summary import Sort, Summary
 
 __all__ = ["list_inspections"]
 
@@ -28,16 +31,18 @@ def list_inspections(
         list[_State] | None, Parameter(help="Only those in this state or with this outcome; may be repeated.")
     ] = None,
     name: Annotated[str | None, Parameter(help="Only those of this name.")] = None,
+    sort: Annotated[Sort, Parameter(help="Order; `-`: the greatest first.")] = "-created",
     limit: Annotated[Count, Parameter(help="At most so many.")] = 50,
     json: Json = False,
     context: Injected,
 ) -> None:
-    """List inspections, the newest first."""
+    """List inspections, the newest first unless another order is asked for."""
     if limit < 1:
         raise RequestError("--limit must be at least 1.")
     with context.engine() as engine:
+        asked = partial(engine.page, states=state or (), name=name, sort=sort, limit=min(limit + 1, PAGE))
         # One more than is shown tells whether there are more.
-        found = engine.list(states=state or (), name=name, limit=limit + 1)
+        found = list(islice(every(lambda after: asked(after=after)), limit + 1))
     console = context.console
     if json:
         console.json([shapes.summary(item) for item in found[:limit]])

@@ -15,7 +15,7 @@ from djed.model.inspection import FINAL, JobRecord
 if TYPE_CHECKING:
     from djed.cli.console import Console
     from djed.model.inspection import Inspection
-    from djed.service import Engine
+    from djed.service import Service
 
 __all__ = ["logs"]
 
@@ -63,7 +63,7 @@ def logs(
         return follow.exit_code([item]) if following else 0
 
 
-def _follow(engine: "Engine", item: "Inspection", tail: Tail, console: "Console") -> int:
+def _follow(engine: "Service", item: "Inspection", tail: Tail, console: "Console") -> int:
     if not follow.stream(engine, item, tail, console):
         return follow.INTERRUPTED
     final = [engine.get(item.id)]
@@ -83,7 +83,7 @@ def _choose(jobs: Sequence[JobRecord], role: str | None, *, everything: bool) ->
 
 
 def _print(
-    engine: "Engine", record: JobRecord, streams: tuple[str, ...], console: "Console", *, titled: bool
+    engine: "Service", record: JobRecord, streams: tuple[str, ...], console: "Console", *, titled: bool
 ) -> None:
     if titled:
         console.note(dim("── "), bold(record.role), dim(f" {record.state}"))

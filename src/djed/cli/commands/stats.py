@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from djed.cli.pages import PAGE, every
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.result import metrics, verdicts
 from djed.cli.render.text import bold, dim
@@ -15,8 +16,6 @@ from djed.model.observation import Statistics
 from djed.model.summary import Summary
 
 __all__ = ["stats"]
-
-_ALL = 1_000_000
 
 
 def stats(
@@ -37,7 +36,7 @@ def stats(
 
 def _store(json: bool, context: Injected) -> None:
     with context.engine() as engine:
-        totals = _totals(engine.list(limit=_ALL))
+        totals = _totals(list(every(lambda after: engine.page(limit=PAGE, after=after))))
     if json:
         context.console.json(totals)
     else:

@@ -13,7 +13,7 @@ from djed.model.inspection import Inspection, JobRecord
 from djed.model.observation import Failure, Statistics
 from djed.model.quantity import format_duration
 
-__all__ = ["failure_lines", "metrics", "place", "refusal", "result_block", "verdicts"]
+__all__ = ["failure_lines", "metrics", "place", "refusal", "requirement_lines", "result_block", "verdicts"]
 
 _LEAST = 4
 """Repeats below which :func:`djed.observe.timing.compare` cannot tell."""
@@ -143,6 +143,12 @@ def _failure(failure: Failure) -> list[Line]:
 
 def refusal(inspection: Inspection, *, width: int | None) -> list[Line]:
     """The table of a refusal: what was asked, what each node has, which line failed; then the sentence."""
+    lines = requirement_lines(inspection.refusals, width=width)
+    return lines + (_failure(inspection.failure) if inspection.failure else [(bad("error"), ": refused")])
+
+
+def requirement_lines(nodes: Sequence[Mapping[str, Any]], *, width: int | None) -> list[Line]:
+    """The table of what was asked of each node that was considered, and what it has; empty where nothing was asked."""
     columns = [
         Column(title="NODE", least=8),
         Column(title="REQUIREMENT", least=12),
@@ -158,8 +164,7 @@ def refusal(inspection: Inspection, *, width: int | None) -> list[Line]:
             str(line["has"]),
             good("yes") if line["ok"] else bad("no"),
         ]
-        for node in inspection.refusals
+        for node in nodes
         for line in node["lines"]
     ]
-    lines = table(columns, rows, width=width) if rows else []
-    return lines + (_failure(inspection.failure) if inspection.failure else [(bad("error"), ": refused")])
+    return table(columns, rows, width=width) if rows else []
