@@ -128,8 +128,9 @@ class Database(ABC):
     def _create(self, connection: sa.Connection) -> None:
         """A new store gets the tables as they are now, which a test holds equal to all migrations applied in order."""
         self._create_tables(connection)
-        connection.exec_driver_sql(
-            "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
+        connection.exec_driver_sql(  # as Alembic does it
+            "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL,"
+            " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
         )
         connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{SCHEMA_VERSION}')")  # noqa: S608
 
