@@ -19,7 +19,6 @@ from djed.api.methods import Methods
 from djed.api.problems import djed_problem, http_problem, validation_problem
 from djed.api.state import State
 from djed.errors import DjedError
-from djed.model.access import DEFAULT_NAMESPACE, Principal
 from djed.service.admin import Admin
 
 if TYPE_CHECKING:
@@ -28,7 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTES", "create_app"]
 
-ROUTES = ("service",)
+ROUTES = (
+    "inspections",
+    "evidence",
+    "jobs",
+    "artifacts",
+    "observations",
+    "nodes",
+    "planning",
+    "files",
+    "namespace",
+    "admin",
+    "service",
+)
 """Modules of :mod:`djed.api.routes`, in the order of the document."""
 
 _THREADS = 16
@@ -37,8 +48,7 @@ _THREADS = 16
 
 def create_app(engine: Engine, config: Config, *, hub: Any = None) -> FastAPI:
     """The service as an ASGI application. ``hub`` waits for changes on behalf of streams and long polls."""
-    principal = Principal(name="server", namespace=DEFAULT_NAMESPACE, scope="admin")
-    state = State(engine=engine, config=config, admin=Admin(engine.store, config, principal), hub=hub)
+    state = State(engine=engine, config=config, admin=Admin.of(engine.store, "server"), hub=hub)
     app = FastAPI(
         title="Djed",
         version=__version__,

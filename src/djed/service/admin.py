@@ -20,7 +20,6 @@ from djed.store import access
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from djed.config import Config
     from djed.model.access import Scope
     from djed.store.store import Store
 
@@ -50,15 +49,19 @@ class Admin:
     """What only those with the scope ``admin`` may do, and the check of every token. Safe for threads."""
 
     store: Store
-    config: Config
     principal: Principal
     """In whose name it is done."""
     _known: dict[bytes, _Known] = field(default_factory=dict, repr=False)
     """By the digest of the whole text, so that no secret stays in memory."""
 
+    @classmethod
+    def of(cls, store: Store, name: str = "local") -> Admin:
+        """The same on this store. ``name`` is for the audit log, where no token says in whose name something is done."""
+        return cls(store, Principal(name=name, namespace=DEFAULT_NAMESPACE, scope="admin"))
+
     def acting(self, principal: Principal) -> Admin:
         """The same in the name of another."""
-        return Admin(self.store, self.config, principal, self._known)
+        return Admin(self.store, principal, self._known)
 
     # Tokens
 

@@ -46,14 +46,6 @@ async def version() -> Response:
     return answer({"name": "djed", "version": __version__})
 
 
-@router.get("/v1/whoami")
-async def whoami(caller: Caller) -> Response:
-    """Whom the token stands for: its name, namespace and scope."""
-    return answer(
-        {"name": caller.name, "namespace": caller.namespace, "scope": caller.scope, "token": caller.token}
-    )
-
-
 @router.get("/v1/schema")
 def schema(_: Caller) -> Response:
     """The JSON Schema of requests."""

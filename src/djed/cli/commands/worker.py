@@ -1,0 +1,25 @@
+"""``djed worker``: more hands for a server's store."""
+
+import signal
+import threading
+
+from djed.cli.parameters import Injected
+from djed.cli.render.text import bold, dim
+from djed.toolbox.systemd import notify
+
+__all__ = ["worker"]
+
+
+def worker(*, context: Injected) -> None:
+    """Do the work of a store until told to stop; running jobs go on and are adopted later."""
+    from djed.service import Engine
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Engine.open(context.config) as engine, engine.working():
+        context.console.note("Working on ", bold(str(context.config.data)), dim(" (Ctrl-C stops)"))
+        notify("READY=1")
+        stop.wait()
+        notify("STOPPING=1")
+    context.console.note("Stopped.")
