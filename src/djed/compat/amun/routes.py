@@ -1,0 +1,275 @@
+"""Amun's routes, as one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from djed.compat.amun import answers
+from djed.compat.amun.errors import API_VERSION, SERVICE_VERSION, AmunRoute, respond
+from djed.compat.amun.listing import listed
+from djed.compat.amun.page import page
+from djed.compat.amun.specification import accept, outline
+from djed.errors import ConflictError, NotFoundError
+from djed.model.access import Principal
+from djed.model.inspection import FINAL, Inspection, JobRecord
+
+if TYPE_CHECKING:
+    from djed.config import Config
+    from djed.service.engine import Engine
+
+__all__ = ["guest", "router"]
+
+_REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_GENERATED = "OpenAPI-Generator/"
+"""How Amun's published client, which was generated from its OpenAPI document, calls itself."""
+
+Id = Annotated[str, Path(description="Id of an inspection: Amun's, ours, or its name.")]
+Item = Annotated[int, Path(description="Number of a run, from 0.", ge=0, le=100_000)]
+PageNumber = Annotated[int, Query(description="Page, from 1.", ge=1, le=1_000_000)]
+PageLimit = Annotated[int, Query(description="Inspections of a page; 100 at most.", ge=1, le=1_000_000)]
+
+
+def guest(config: Config) -> Principal | None:
+    """Who calls without a token, which Amun's client cannot send by its own functions; ``None`` where nobody may."""
+    if config.amun_namespace is None:
+        return None
+    return Principal(name="amun", namespace=config.amun_namespace, scope="submit")
+
+
+def router(
+    *,
+    reading: Callable[..., Any],
+    submitting: Callable[..., Any],
+    body: Callable[..., Any],
+    ready: Callable[..., Any],
+) -> APIRouter:
+    """All routes. The parameters are dependencies (https://fastapi.tiangolo.com/tutorial/dependencies/).
+
+    ``reading`` and ``submitting`` leave the engine, bound to a caller who may, in ``request.state.engine``; ``body`` leaves the body
+    as a mapping in ``request.state.parameters``; ``ready`` raises ``DjedError`` where calls cannot be served.
+    """
+    needs: dict[str | None, list[Any]] = {
+        None: [],
+        "read": [Depends(reading)],
+        "submit": [Depends(submitting), Depends(body)],
+        "draft": [Depends(reading), Depends(body)],
+        "ready": [Depends(ready)],
+    }
+    found = APIRouter(route_class=AmunRoute, tags=["amun"])
+    for method, path, handler, need in _ROUTES:
+        found.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=needs[need],
+            include_in_schema=False,
+            response_model=None,
+        )
+    return found
+
+
+def _engine(request: Request) -> Engine:
+    return cast("Engine", request.state.engine)
+
+
+def _posted(request: Request) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", request.state.parameters)
+
+
+# The service
+
+
+def root() -> Response:
+    """To the page of the calls."""
+    return RedirectResponse("/api/v1/ui", status_code=302)
+
+
+def paths() -> Response:
+    """The paths of the API."""
+    return respond({"paths": sorted({path for _, path, *_ in _ROUTES if path != "/"})})
+
+
+def ui() -> Response:
+    """A page of the calls."""
+    return HTMLResponse(page([(method, path, handler.__doc__ or "") for method, path, handler, _ in _ROUTES]))
+
+
+def version() -> Response:
+    """Version of the API and of the service."""
+    return respond({"version": API_VERSION, "service_version": SERVICE_VERSION})
+
+
+def probe() -> Response:
+    """Whether the service is there."""
+    return respond({"status": "ready", "version": SERVICE_VERSION})
+
+
+# Asking
+
+
+def generate_dockerfile(request: Request) -> Response:
+    """What the environment would be as a Containerfile; nothing is done."""
+    engine = _engine(request)
+    specification, submission = outline(_posted(request), config=engine.config)
+    return respond({"dockerfile": engine.recipe(submission), "parameters": {"specification": specification}})
+
+
+def inspect(request: Request) -> Response:
+    """Submit an inspection."""
+    engine = _engine(request)
+    asked = accept(_posted(request), config=engine.config, address=f"{request.base_url}api/v1")
+    engine.submit([asked.submission])
+    return respond(answers.submitted(asked.id, asked.specification), 202)
+
+
+# Looking
+
+
+def inspections(request: Request, page: PageNumber = 1, limit: PageLimit = 100) -> Response:
+    """The inspections, newest first."""
+    limit = min(limit, 100)
+    request.state.parameters = {"page": page, "limit": limit}
+    return respond(
+        {"inspections": listed(_engine(request), page, limit), "parameters": request.state.parameters}
+    )
+
+
+def build_log(request: Request, inspection_id: Id) -> Response:
+    """What the build wrote."""
+    found, jobs = _looked_up(request, inspection_id)
+    engine = _engine(request)
+    parts = [
+        (job.role, _written(engine, job)) for job in jobs if job.kind != "run" and job.started_at is not None
+    ]
+    return _told(found, inspection_id, log=answers.build_log(found, parts))
+
+
+def batch_size(request: Request, inspection_id: Id) -> Response:
+    """How many runs were asked for."""
+    found = _found(_engine(request), inspection_id)
+    return _told(found, inspection_id, batch_size=found.request.run.repeat if found.request.run else 0)
+
+
+def job_result(request: Request, inspection_id: Id, item: Item) -> Response:
+    """The result of a run."""
+    found, jobs = _looked_up(request, inspection_id)
+    result = answers.result(answers.find_run(jobs, item))
+    if result is None:
+        raise NotFoundError(f"The inspection {inspection_id} has no result {item}.")
+    if _is_generated(request):
+        result = result | {"stdout": answers.log_view(result)["stdout"]}
+    return _told(found, inspection_id, result=result)
+
+
+def job_log(request: Request, inspection_id: Id, item: Item) -> Response:
+    """What a run wrote."""
+    found, jobs = _looked_up(request, inspection_id)
+    run = answers.find_run(jobs, item)
+    if run is None or run.started_at is None:
+        raise NotFoundError(f"The inspection {inspection_id} has no run {item}, or it has not started.")
+    if not _is_generated(request):
+        return _told(found, inspection_id, log=_written(_engine(request), run).decode("utf-8", "replace"))
+    # Amun sent text where its own document says object, so that its client, which was made from the document, failed on it.
+    result = answers.result(run)
+    return _told(found, inspection_id, log=result and answers.log_view(result))
+
+
+def first_log(request: Request, inspection_id: Id) -> Response:
+    """The result of the first run, as of 2018."""
+    found, jobs = _looked_up(request, inspection_id)
+    result = answers.result(answers.find_run(jobs, 0))
+    if result is not None:
+        return _told(found, inspection_id, log=answers.log_view(result) | {"stdout": result["stdout"]})
+    if found.request.run is None or found.state in FINAL:
+        raise NotFoundError(f"The inspection {inspection_id} has no run that ended.")
+    error = "The run has not ended yet."
+    return respond({"error": error, "parameters": {"inspection_id": inspection_id}}, 202)
+
+
+def all_logs(request: Request, inspection_id: Id) -> Response:
+    """The results of all runs that ended, as of 2019."""
+    found, jobs = _looked_up(request, inspection_id)
+    results = [answers.result(job) for job in jobs if job.role.startswith("run:")]
+    logs = [answers.log_view(item) | {"stdout": item["stdout"]} for item in results if item is not None]
+    return _told(found, inspection_id, logs=logs)
+
+
+def inspection_status(request: Request, inspection_id: Id) -> Response:
+    """How far it is."""
+    found, jobs = _looked_up(request, inspection_id)
+    return _told(found, inspection_id, **answers.status(found, jobs))
+
+
+def inspection_specification(request: Request, inspection_id: Id) -> Response:
+    """What was asked."""
+    found = _found(_engine(request), inspection_id)
+    return _told(
+        found, inspection_id, specification=answers.specification(found), created=answers.created(found)
+    )
+
+
+def _told(found: Inspection, reference: str, **more: Any) -> Response:
+    """With our own id beside Amun's."""
+    return respond({**more, "parameters": {"inspection_id": reference, "id": found.id}})
+
+
+def _looked_up(request: Request, reference: str) -> tuple[Inspection, Sequence[JobRecord]]:
+    engine = _engine(request)
+    found = _found(engine, reference)
+    if found.reused is None:
+        return found, engine.jobs(found.id)
+    try:
+        return found, engine.jobs(found.reused)
+    except NotFoundError:  # removed meanwhile
+        return found, ()
+
+
+def _found(engine: Engine, reference: str) -> Inspection:
+    """By its id or name alone. Raises ``NotFoundError``."""
+    missing = NotFoundError(f"There is no inspection {reference[:100]!r}.")
+    if not _REFERENCE.fullmatch(reference):
+        raise missing
+    try:
+        found = engine.get(reference)
+    except (NotFoundError, ConflictError) as error:
+        raise missing from error
+    if reference not in {found.id, found.name}:
+        raise missing
+    return found
+
+
+def _written(engine: Engine, job: JobRecord) -> bytes:
+    return engine.log(job.id, "stdout") + engine.log(job.id, "stderr")
+
+
+def _is_generated(request: Request) -> bool:
+    return request.headers.get("user-agent", "").startswith(_GENERATED)
+
+
+_INSPECTION = "/api/v1/inspect/{inspection_id}"
+
+_ROUTES: tuple[tuple[str, str, Callable[..., Response], str | None], ...] = (
+    ("GET", "/", root, "read"),
+    ("GET", "/api/v1", paths, "read"),
+    ("GET", "/api/v1/ui", ui, "read"),
+    ("GET", "/api/v1/version", version, None),
+    ("GET", "/readiness", probe, "ready"),
+    ("GET", "/liveness", probe, None),
+    ("POST", "/api/v1/_debug/generate-dockerfile", generate_dockerfile, "draft"),
+    ("POST", "/api/v1/inspect", inspect, "submit"),
+    ("GET", "/api/v1/inspect", inspections, "read"),
+    ("GET", f"{_INSPECTION}/status", inspection_status, "read"),
+    ("GET", f"{_INSPECTION}/specification", inspection_specification, "read"),
+    ("GET", f"{_INSPECTION}/build/log", build_log, "read"),
+    ("GET", f"{_INSPECTION}/job/batch-size", batch_size, "read"),
+    ("GET", f"{_INSPECTION}/job/log", first_log, "read"),
+    ("GET", f"{_INSPECTION}/job/logs", all_logs, "read"),
+    ("GET", f"{_INSPECTION}/job/{{item}}/result", job_result, "read"),
+    ("GET", f"{_INSPECTION}/job/{{item}}/log", job_log, "read"),
+)
+"""Method, path, handler, and what must be there for it."""
