@@ -39,6 +39,7 @@ ROUTES = (
     "namespace",
     "admin",
     "service",
+    "amun",
 )
 """Modules of :mod:`djed.api.routes`, in the order of the document."""
 
