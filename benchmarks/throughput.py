@@ -16,7 +16,7 @@ from djed.model.inspection import Inspection, JobRecord
 from djed.model.quantity import format_duration
 from djed.model.request import Request
 from djed.pipeline import Context, Move
-from djed.store import inspections
+from djed.store import fairness, inspections, lookup
 from djed.store.store import Store
 from djed.toolbox.sqlite import sqlite_driver
 from djed.worker import Worker
@@ -107,7 +107,8 @@ def _submit(store: Store) -> str:
         updated_at=now,
     )
     with store.change() as connection:
-        inspections.add(connection, [new], digests=["nothing"])
+        rank = fairness.rank(connection, new.namespace, 1)
+        inspections.add(connection, [new], digests=["nothing"], rank=rank)
     return new.id
 
 
@@ -115,7 +116,7 @@ def _wait(store: Store, ids: Sequence[str]) -> None:
     """Until all are over; they end nearly in order, so the last ones are asked for."""
     while True:
         with store.database.read() as connection:
-            if not inspections.unfinished(connection, ids[-500:]):
+            if not lookup.unfinished(connection, ids[-500:]):
                 return
         time.sleep(0.002)
 

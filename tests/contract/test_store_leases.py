@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 import sqlalchemy as sa
 
 from djed.model.observation import Failure
-from djed.store import inspections, job_records, jobs
+from djed.store import inspections, job_records, jobs, lookup
 from djed.store.schema import attempts
 from djed.store.schema import jobs as job_table
 from djed.store.store import Store
-from tests.support.engine import add, attach, claim, inspection, job, start
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "data")
-    yield store
-    store.close()
+from tests.support.engine import NODE, add, attach, claim, inspection, job, start
 
 
 def apply(
@@ -50,7 +39,7 @@ def test_a_late_writer_is_refused(store: Store) -> None:
     assert not apply(store, late, state="cancelled")
     assert apply(store, current, state="locking")
     with store.database.read() as connection:
-        assert inspections.get(connection, id_).state == "locking"
+        assert lookup.get(connection, id_).state == "locking"
 
 
 def test_a_parked_inspection_waits_until_it_is_woken(store: Store) -> None:
@@ -97,7 +86,8 @@ def test_jobs_start_in_turns_across_a_group_and_one_at_a_time_for_each_inspectio
     while started := start(store, cpus=(0,)):
         (one,) = started
         with store.database.read() as connection:
-            order.append(job_records.roles(connection, one.attempt.job_id)[0])
+            ((inspection_, _, role),) = job_records.roles(connection, one.attempt.job_id)
+            order.append((inspection_, role))
         finish(store, one)
     assert order == [(a, "run:0"), (b, "run:0"), (a, "run:1"), (b, "run:1")]
 
@@ -162,8 +152,8 @@ def test_an_attempt_of_a_silent_worker_is_adopted_and_the_silent_one_refused(sto
     attach(store, id_, job())
     (late,) = start(store, owner="a", now=1000, lease=10)
     with store.change() as connection:
-        assert jobs.adopt(connection, owner="b", targets=["local"], now=1009, lease=10) == []
-        (adopted,) = jobs.adopt(connection, owner="b", targets=["local"], now=1011, lease=10)
+        assert jobs.adopt(connection, owner="b", nodes=[NODE], now=1009, lease=10) == []
+        (adopted,) = jobs.adopt(connection, owner="b", nodes=[NODE], now=1011, lease=10)
     assert adopted.adopted
     assert adopted.attempt.name == late.attempt.name
     assert not finish(store, late)

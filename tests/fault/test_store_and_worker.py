@@ -14,7 +14,7 @@ from djed.config import Config, load
 from djed.errors import DjedError, RunnerError, StoreFullError, UnsafeError
 from djed.model.inspection import FINAL, Inspection, JobRecord
 from djed.pipeline import Context, Move
-from djed.store import inspections, job_records, jobs
+from djed.store import job_records, jobs, lookup
 from djed.store.store import Store
 from djed.testing.fake_runner import FakeRunner, Played
 from djed.toolbox import bell
@@ -68,7 +68,7 @@ def complete(store: Store, runner: FakeRunner, config: Config) -> list[JobRecord
 
 def _state(store: Store, id_: str) -> str:
     with store.database.read() as connection:
-        return inspections.get(connection, id_).state
+        return lookup.get(connection, id_).state
 
 
 def failing_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: DjedError) -> list[str]:

@@ -86,7 +86,7 @@ def test_a_request_that_finds_no_space_is_refused_and_nothing_of_it_is_kept(disk
         assert "no space" in caught.value.message
         assert caught.value.hint
         ballast.unlink()
-        assert [item.id for item in engine.list()] == [kept]
+        assert [item.id for item in engine.page().items] == [kept]
         assert list((disk / "blobs").glob("draft-*")) == []
         assert engine.store.database.integrity() == "ok"
 
@@ -239,7 +239,7 @@ def test_a_damaged_store_is_said_in_a_sentence(data: Path) -> None:
         damaged.seek(4096)
         damaged.write(b"\xff" * (size - 8192))
     with pytest.raises(StoreError, match="damaged"):
-        open_engine(data).list(limit=100)
+        open_engine(data).page(limit=100)
 
 
 def test_a_folder_in_place_of_the_store_is_said_in_a_sentence(data: Path) -> None:

@@ -342,7 +342,7 @@ def test_events_tell_every_state_and_every_end_of_a_job_in_order(
     assert told(seen, "run:1") == ["waiting", "started", "succeeded"]
     assert (seen[-1].kind, seen[-1].data["outcome"]) == ("done", "succeeded")
     assert seen == list(engine.events([id_]))
-    assert engine.events([id_], after=seen[-2].seq) == seen[-1:]
+    assert engine.events([id_], after=seen[-2].position) == seen[-1:]
 
 
 def test_higher_priority_goes_first(engine: Engine, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def age(engine: Engine, seconds: float = 7200.0) -> None:
 def test_removing_forgets_the_jobs_and_keeps_the_observations(engine: Engine) -> None:
     (id_,) = submit(engine, script("echo gone\n"))
     engine.wait([id_])
-    seen = engine.observations(id_)
+    seen = engine.observations(id_).items
     assert {item.kind for item in seen} >= {"builds", "runs"}
     assert engine.remove([id_]) == 1
     with pytest.raises(NotFoundError):
@@ -47,7 +47,7 @@ def test_removing_forgets_the_jobs_and_keeps_the_observations(engine: Engine) ->
     with engine.store.database.read() as connection:
         for table in ("jobs", "attempts", "job_uses", "events"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0, table
-    assert [item.seq for item in engine.observations()] == [item.seq for item in seen]
+    assert [item.seq for item in engine.observations().items] == [item.seq for item in seen]
 
 
 def test_what_is_not_final_is_not_removed_and_nothing_beside_it(engine: Engine) -> None:
@@ -146,7 +146,7 @@ def test_a_content_that_is_put_again_is_young_again(engine: Engine) -> None:
 def test_the_noise_floor_is_measured_and_kept_for_its_node(engine: Engine) -> None:
     found = engine.noise(repeats=3)
     assert len(found.values) == 6
-    (kept,) = [item for item in engine.observations() if item.kind == "noise_floor"]
+    (kept,) = [item for item in engine.observations().items if item.kind == "noise_floor"]
     assert kept.subject["node"] == engine.nodes()[0].id
     assert 0 <= kept.value["floor"] < 10
 
@@ -162,6 +162,6 @@ def test_a_noise_floor_that_cannot_be_measured_is_said_in_a_sentence(
 def test_the_list_tells_of_a_reused_result_what_it_tells_of_the_result(engine: Engine) -> None:
     engine.wait(submit(engine, script("echo once\n", repeat=2)))
     submit(engine, script("echo once\n", repeat=2, request={"reuse": "result"}))
-    again, first = engine.list()
+    again, first = engine.page().items
     assert first.metric is not None
     assert (again.metric, again.node, again.outcome) == (first.metric, first.node, "succeeded")

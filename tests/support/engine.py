@@ -52,7 +52,7 @@ def job(
 def attach(store: Store, inspection_: str, *new: NewJob, lead: int = 1) -> None:
     """Give an inspection jobs."""
     with store.change() as connection:
-        jobs.attach(connection, inspection_, new, lead=lead, priority=0, now=time.time())
+        jobs.attach(connection, inspection_, new, turn=jobs.Turn(lead=lead), now=time.time())
 
 
 def start(

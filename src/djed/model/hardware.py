@@ -88,3 +88,5 @@ class Node:
     sandboxes: tuple[SandboxLevel, ...] = ()
     """Sandbox levels that work here, weakest first."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+    """Machine whose workers serve it, among those that share a database."""

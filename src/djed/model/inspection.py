@@ -25,6 +25,8 @@ class Plan:
 
     build_node: str
     run_node: str | None = None
+    place: str = ""
+    """Machine of both nodes."""
     run_target: str = "local"
     python: str | None = None
     """Path of the interpreter."""

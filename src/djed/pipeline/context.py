@@ -23,6 +23,7 @@ class Context(Protocol):
 
     config: Config
     nodes: Sequence[Node]
+    """All that are there, of whichever machine."""
     builders: Mapping[str, Builder]
     index_settings: Mapping[str, str]
     """What the environment tells uv about indexes; part of what decides a lock."""
@@ -33,6 +34,10 @@ class Context(Protocol):
 
     def find_artifact(self, digest: str) -> Artifact | None:
         """A sealed artifact, there and untouched."""
+        ...
+
+    def load(self, node: str) -> float:
+        """Jobs that run on a node or wait for it, for each of its CPUs."""
         ...
 
     def has_shebang(self, digest: str) -> bool:

@@ -24,12 +24,12 @@ from djed.model.inspection import Inspection, JobRecord, Plan
 from djed.model.job import NewJob
 from djed.model.lock import Lock
 from djed.model.observation import Failure, Stage
-from djed.model.request import SANDBOX_LEVELS, Environment, SandboxLevel
+from djed.model.request import SANDBOX_LEVELS, Environment, Request, SandboxLevel
 from djed.pipeline.context import Context, Move
 from djed.pipeline.outcome import fail, finish, named
 from djed.pipeline.render import assemble, build_job, lock_job, run_jobs, wheel_jobs
 from djed.plan.interpreter import choose_interpreter
-from djed.plan.match import match
+from djed.plan.match import Match, match
 
 __all__ = ["FLOW", "Step", "advance"]
 
@@ -71,7 +71,7 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
     """Choose nodes and Python; refuse what fits nowhere; find a lock or ask for one."""
     request = inspection.request
     build_node, run_node, considered, reason = _place(inspection, context)
-    if build_node is None or (request.run and run_node is None):
+    if build_node is None or (_runs(request) and run_node is None):
         refused = Failure(
             stage="plan", kind="refused", message=reason, hint="See what each node has with: djed hwinfo"
         )
@@ -88,20 +88,25 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
     chosen = Plan(
         build_node=build_node.id,
         run_node=run_node.id if run_node else None,
+        place=build_node.place,
         python=interpreter.path,
         python_version=interpreter.version,
         base=base,
         lock_key=key,
         considered=considered,
     )
-    changes: dict[str, Any] = {"plan": chosen, "node": (run_node or build_node).id}
+    changes: dict[str, Any] = {
+        "plan": chosen,
+        "node": (run_node or build_node).id,
+        "place": build_node.place,
+    }
     if not needs_lock_job(environment):
         lock = given_lock(environment, interpreter=interpreter, node=build_node, base=base)
-        return Move(changes={**changes, "lock": lock, "state": "building"})
+        return _locked(inspection, lock, context, changes)
     known = context.find_lock(key, settled=_settled(environment)) if request.reuse != "nothing" else None
     if known is not None:
-        cached = (("lock", _packages(known)),)
-        return Move(changes={**changes, "lock": known, "state": "building"}, cached=cached)
+        move = _locked(inspection, known, context, changes)
+        return replace(move, cached=(("lock", _packages(known)),))
     job = lock_job(request, environment, node=build_node, interpreter=interpreter, context=context)
     new = NewJob(role="lock", job=job, key=key if request.reuse != "nothing" else None)
     return Move(changes={**changes, "state": "locking"}, jobs=(new,), park=True)
@@ -118,7 +123,15 @@ def lock(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) ->
     found = context.find_lock(inspection.plan.lock_key or "", settled=True)
     if found is None:  # it was cleared away between the end of the job and now
         return Move(changes={"state": "queued"})
-    return Move(changes={"lock": found, "state": "building"})
+    return _locked(inspection, found, context, {})
+
+
+def _locked(inspection: Inspection, lock: Lock, context: Context, changes: Mapping[str, Any]) -> Move:
+    """Go on with the lock, or end with it where no more was asked for."""
+    if inspection.request.until != "lock":
+        return Move(changes={**changes, "lock": lock, "state": "building"})
+    move = finish(replace(inspection, lock=lock), context, None)
+    return replace(move, changes={**changes, "lock": lock, **move.changes})
 
 
 def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
@@ -140,7 +153,7 @@ def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -
 def run(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
     """Have every repeat run; when all are over, say what was seen."""
     wanted = inspection.request.run
-    if wanted is None:
+    if wanted is None or not _runs(inspection.request):
         return finish(inspection, context, None)
     runs = [job for job in jobs if job.role.startswith(("warmup:", "run:"))]
     if not runs:
@@ -158,6 +171,10 @@ FLOW: Mapping[str, Step] = {"queued": plan, "locking": lock, "building": build, 
 """State → step. The program on one page."""
 
 
+def _runs(request: Request) -> bool:
+    return request.run is not None and request.until == "run"
+
+
 def _place(
     inspection: Inspection, context: Context
 ) -> tuple[Node | None, Node | None, tuple[Mapping[str, Any], ...], str]:
@@ -169,15 +186,31 @@ def _place(
         asked.hardware, context.nodes, resources=asked.resources, sandbox=floor, path="build.hardware"
     )
     matches = {"build": found}
-    if (run_ := request.run) is not None:
+    if (run_ := request.run) is not None and _runs(request):
         nodes = [node for target in run_.targets for node in context.nodes if node.target == target]
         matches["run"] = match(
             run_.hardware, nodes, resources=run_.resources, sandbox=floor, path="run.hardware"
         )
     considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
-    chosen = {name: found.fits[0] if found.fits else None for name, found in matches.items()}
     reason = next((found.reason for found in matches.values() if not found.fits), "")
-    return chosen["build"], chosen.get("run"), considered, reason
+    if reason:
+        return None, None, considered, reason
+    build, run = _pair(matches, context)
+    if build is None:
+        reason = "No one machine fits both the build and the run, and an environment is built where it runs."
+    return build, run, considered, reason
+
+
+def _pair(matches: Mapping[str, Match], context: Context) -> tuple[Node | None, Node | None]:
+    """Nodes of one machine, for an environment is bound to the Python that it was built with; of equals that with the least to do."""
+    builders = sorted(matches["build"].fits, key=lambda node: context.load(node.id))
+    if "run" not in matches:
+        return builders[0], None
+    for node in sorted(matches["run"].fits, key=lambda node: context.load(node.id)):
+        near = [other for other in builders if other.place == node.place]
+        if near:
+            return (node if node in near else near[0]), node
+    return None, None
 
 
 def _floor(asked: SandboxLevel | None, context: Context) -> SandboxLevel | None:

@@ -108,6 +108,8 @@ def run_jobs(inspection: Inspection, wanted: Run, context: Context) -> tuple[New
         sandbox=request.sandbox,
         target=node.target,
         node=node.id,
+        secrets=wanted.secrets,
+        namespace=inspection.namespace,
     )
     roles = [f"warmup:{i}" for i in range(wanted.warmup)] + [f"run:{i}" for i in range(wanted.repeat)]
     return tuple(

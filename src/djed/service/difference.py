@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from djed.errors import RequestError
 from djed.model.codec import encode
 from djed.model.difference import Change, Compared, Difference
 from djed.model.inspection import Inspection, JobRecord
+from djed.model.observation import Statistics
 
-__all__ = ["Change", "Compared", "Difference", "difference", "shape"]
+if TYPE_CHECKING:
+    from djed.service.looking import Looking
+
+__all__ = ["Change", "Compared", "Difference", "between", "compared", "difference", "shape"]
 
 
 _HARDWARE = {
@@ -51,6 +56,55 @@ def difference(
         outcome=_changes(_outcome(a), _outcome(b)),
         results=tuple(results),
     )
+
+
+def between(service: Looking, a: str, b: str) -> Difference:
+    """What differs between two inspections of a service. Raises ``RequestError`` where they are one."""
+    first, second = service.get(a), service.get(b)
+    if first.id == second.id:
+        raise RequestError(
+            f"{a!r} and {b!r} are the same inspection, {first.id}.",
+            hint="A name means its newest; give ids: djed list",
+        )
+    jobs = (service.jobs(first.id), service.jobs(second.id))
+    nodes = {job.node for side in jobs for job in side if job.kind == "run" and job.node}
+    results = compared(first.statistics, second.statistics, _noise_floor(service, nodes))
+    return difference(first, second, jobs, results)
+
+
+def _noise_floor(service: Looking, nodes: Collection[str]) -> float | None:
+    """The relative difference below which nothing is believed there: the largest of their newest; ``None`` where none was measured."""
+    newest: dict[str, float] = {}
+    for item in service.observations(kind="noise_floor").items:
+        if item.subject.get("node") in nodes:
+            newest.setdefault(item.subject["node"], item.value["floor"])
+    return max(newest.values(), default=None)
+
+
+def compared(
+    before: Sequence[Statistics], after: Sequence[Statistics], floor: float | None
+) -> list[Compared]:
+    """Each metric that both have, and what may be said of its ratio."""
+    from djed.observe.timing import compare
+
+    others = {item.metric: item for item in after}
+    both = [(item, others[item.metric]) for item in before if item.metric in others]
+    return [
+        Compared(
+            metric=a.metric,
+            unit=a.unit,
+            before=a.median,
+            after=b.median,
+            ratio=found.ratio,
+            low=found.low,
+            high=found.high,
+            floor=found.floor,
+            verdict=found.verdict,
+            reason=found.reason,
+        )
+        for a, b in both
+        for found in [compare(a, b, floor=floor)]
+    ]
 
 
 def shape(a: Inspection, b: Inspection, found: Difference) -> dict[str, Any]:

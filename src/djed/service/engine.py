@@ -1,197 +1,195 @@
-"""The engine: the facade that every door uses."""
+"""The engine: the facade that every door uses. What it shows is in :mod:`djed.service.looking`; here is what it does."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from djed.config import Config
 from djed.errors import ConflictError, RequestError
-from djed.model.artifact import Artifact
-from djed.model.codec import encode
-from djed.model.inspection import Event, Inspection, JobRecord
-from djed.model.request import Build, File, Request, Run, SandboxLevel
-from djed.model.summary import Collected, StoredObservation, Summary
-from djed.store import events, facts, inspections, job_records, jobs
-from djed.store.follow import follow
-from djed.store.store import Store
+from djed.model.inspection import Inspection
+from djed.model.summary import Collected
+from djed.service import asking
+from djed.service.looking import LOCAL, Looking
+from djed.store import access, answers, events, fairness, inspections, jobs, lookup
 from djed.toolbox.digest import digest_json
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import sqlalchemy as sa
 
     from djed.intake.submission import Submission
-    from djed.model.hardware import Node
     from djed.model.observation import Statistics
+    from djed.model.preview import Preview
+    from djed.model.webhook import Delivery, Webhook
     from djed.run.interface import Runner
 
 __all__ = ["Engine"]
 
-_ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: none is taken for another
-_ID_LENGTH = 12
+_LONGEST_KEY = 255
 
 
-class Engine:
-    """Inspections in a store, and the worker that does them. A context manager; safe for threads.
+class Engine(Looking):
+    """The inspections of one namespace in a store, and the worker that does them. A context manager; safe for threads.
 
-    What only some methods need (runners, builders, statistics) is imported there: a list must not wait for it.
+    It is :class:`djed.service.interface.Service` on this machine. What only some methods need (runners, builders, statistics) is imported
+    there: a list must not wait for it.
     """
-
-    def __init__(self, config: Config, store: Store, levels: Sequence[SandboxLevel] | None = None) -> None:
-        self.config = config
-        self.store = store
-        self._levels = levels
-        self._runners: dict[str, Runner] | None = None
-        self._broken: BaseException | None = None
-        """What ended the worker before its time."""
-
-    @classmethod
-    def open(cls, config: Config, *, levels: Sequence[SandboxLevel] | None = None) -> Self:
-        """The engine on the store of these settings, which is made if need be. Raises ``StoreError`` and its kin.
-
-        ``levels`` narrows the sandbox levels that the local runner may choose from.
-        """
-        return cls(config, Store(config.data), levels)
-
-    def close(self) -> None:
-        """Close the store."""
-        self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # Asking
 
-    def submit(self, submissions: Sequence[Submission], *, fresh: bool = False) -> Sequence[Inspection]:
-        """Accept requests; once this returns they are durable. Those submitted together interleave their repeats.
-
-        ``fresh``: do all anew, whatever the requests say of reuse. Raises ``RequestError``, ``StoreError``.
-        """
-        requests = [replace(item.request, reuse="nothing") if fresh else item.request for item in submissions]
-        for request in requests:
-            _check_hardware(request)
+    def submit(
+        self, submissions: Sequence[Submission], *, fresh: bool = False, key: str | None = None
+    ) -> Sequence[Inspection]:
+        """Accept requests; once this returns they are durable: see :class:`djed.service.interface.Service`."""
+        if not submissions:
+            raise RequestError("There is no request.")
+        if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+            raise RequestError(f"An idempotency key has 1 to {_LONGEST_KEY} printable ASCII characters.")
+        if fresh:
+            submissions = [
+                replace(item, request=replace(item.request, reuse="nothing")) for item in submissions
+            ]
         for submission in submissions:
+            asking.check_hardware(submission.request)
             for content in submission.contents.values():
                 self.store.blobs.put(content)
-        for request in requests:
-            self._check_files(request)
-        return self._add(requests)
+            asking.check_files(self.store, submission.request)
+        return self._add(submissions, key, "inspection.submit")
 
     def retry(self, reference: str) -> Inspection:
         """A new inspection of the same request."""
-        request = self.get(reference).request
-        self._check_files(request)
-        return self._add([request])[0]
+        before = self.get(reference)
+        asking.check_files(self.store, before.request)
+        return self._again(before, before.request, "inspection.retry")
+
+    def clone(self, reference: str, changes: Mapping[str, Any]) -> Inspection:
+        """A new inspection of the same request with some fields changed (RFC 7396: ``None`` resets a field)."""
+        from djed.intake import read_mapping
+
+        before = self.get(reference)
+        submission = read_mapping(asking.changed(before.request, changes), config=self.config)
+        known = {file.digest for _, file in asking.files(before.request)}
+        asking.check_hardware(submission.request)
+        for content in submission.contents.values():
+            self.store.blobs.put(content)
+        with self.store.database.read() as connection:
+            self._check_uploads(connection, [submission.request], {*known, *submission.contents})
+        asking.check_files(self.store, submission.request)
+        return self._again(before, submission.request, "inspection.clone")
 
     def cancel(self, reference: str) -> Inspection:
         """Ask for cancellation; it is final when :meth:`get` says so. Raises ``ConflictError`` if it is final already."""
         with self.store.change() as connection:
-            id_ = inspections.find(connection, reference)
+            id_ = self._find(connection, reference)
             if not inspections.flag_cancel(connection, id_):
-                raise ConflictError(
-                    f"The inspection {id_} is {inspections.get(connection, id_).state} already."
-                )
-            events.add(connection, [(id_, "cancel", {}, time.time())])
-            return inspections.get(connection, id_)
+                raise ConflictError(f"The inspection {id_} is {lookup.get(connection, id_).state} already.")
+            events.add(connection, [(id_, "cancel", {}, time.time(), self.namespace)])
+            self._record(connection, "inspection.cancel", id_)
+            return lookup.get(connection, id_)
 
     def remove(self, references: Sequence[str]) -> int:
         """Forget final inspections. Their observations stay: they are evidence. Raises ``ConflictError``, and then removes none."""
         with self.store.change() as connection:
-            ids = {inspections.find(connection, reference) for reference in references}
-            for id_ in ids:
+            ids = {self._find(connection, reference) for reference in references}
+            for id_ in sorted(ids):
                 inspections.remove(connection, id_)
+                self._record(connection, "inspection.remove", id_)
             jobs.remove_unused(connection)
         return len(ids)
 
-    # Looking
+    def preview(self, submission: Submission, *, wait: float = 30.0) -> Preview:
+        """What would become of it: see :mod:`djed.service.dryrun`."""
+        from djed.service.dryrun import preview
 
-    def get(self, reference: str) -> Inspection:
-        """By id, unique beginning of one, ``latest``, or name (its newest). Raises ``NotFoundError``, ``ConflictError``."""
+        return preview(self, submission, wait=wait)
+
+    def recipe(self, what: str | Submission) -> str:
+        """The environment of an inspection, or of a request, as a Containerfile that can be built by hand."""
+        from djed.service import recipes
+
+        if isinstance(what, str):
+            return recipes.of_inspection(self, self.get(what))
+        return recipes.of_submission(self, what)
+
+    def upload(self, digest: str, stream: BinaryIO) -> int:
+        """Keep a content that requests may then name by its digest; its bytes. Raises ``RequestError`` where the digest is another."""
+        kept = self.store.blobs.put_stream(stream, limit=self.config.limits_files, expected=digest)
+        size = self.store.blobs.path(kept).stat().st_size
+        with self.store.change() as connection:
+            answers.put_upload(connection, self.namespace, kept, size=size, now=time.time())
+        return size
+
+    def has_file(self, digest: str) -> bool:
+        """Whether the namespace uploaded that content, and it is still there."""
         with self.store.database.read() as connection:
-            return inspections.get(connection, inspections.find(connection, reference))
+            known = answers.has_upload(connection, self.namespace, digest)
+        return known and self.store.blobs.has(digest)
 
-    def list(
-        self, *, states: Sequence[str] = (), name: str | None = None, limit: int = 50
-    ) -> Sequence[Summary]:
-        """Inspections in short, newest first. ``states`` may hold states and outcomes."""
+    # Secrets and webhooks
+
+    def secrets(self) -> Sequence[str]:
+        """The names of the namespace's secrets."""
+        from djed.store import secrets
+
         with self.store.database.read() as connection:
-            return inspections.summaries(connection, states=states, name=name, limit=limit)
+            return secrets.names(connection, self.namespace)
 
-    def jobs(self, inspection: str) -> Sequence[JobRecord]:
-        """The jobs of an inspection with their reports, in the order in which they were made."""
+    def set_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret, encrypted. Raises ``RequestError``, ``ConflictError`` where there are too many."""
+        from djed.store import secrets
+
+        secrets.check(name, value)
+        sealed = secrets.seal_of(self.config).seal(value, context=secrets.context(self.namespace, name))
+        with self.store.change() as connection:
+            secrets.put(connection, self.namespace, name, sealed=sealed, now=time.time())
+            self._record(connection, "secret.set", name)
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a secret. Raises ``NotFoundError``."""
+        from djed.store import secrets
+
+        with self.store.change() as connection:
+            secrets.remove(connection, self.namespace, name)
+            self._record(connection, "secret.remove", name)
+
+    def webhooks(self) -> Sequence[Webhook]:
+        """The namespace's webhooks, in order of creation."""
+        from djed.store import webhooks
+
         with self.store.database.read() as connection:
-            id_ = inspections.find(connection, inspection)
-            return job_records.of_inspection(connection, [id_], with_results=True)[id_]
+            return webhooks.webhooks(connection, self.namespace)
 
-    def artifact(self, digest: str) -> Artifact | None:
-        """What is in an artifact: its packages with version, index, hashes and licence; ``None`` where it was removed."""
+    def add_webhook(self, url: str, events: Sequence[str] = ()) -> tuple[Webhook, str]:
+        """A new webhook, and the secret by which its messages are signed. Raises ``RequestError``, ``ConflictError``."""
+        from djed.worker.webhooks import register
+
+        webhook, secret = register(self.store, self.config, url, namespace=self.namespace, kinds=events)
+        with self.store.change() as connection:
+            self._record(connection, "webhook.add", webhook.id)
+        return webhook, secret
+
+    def remove_webhook(self, id_: str) -> None:
+        """Tell that address nothing more. Raises ``NotFoundError``."""
+        from djed.store import webhooks
+
+        with self.store.change() as connection:
+            webhooks.remove(connection, self.namespace, id_)
+            self._record(connection, "webhook.remove", id_)
+
+    def deliveries(self, webhook: str, *, limit: int = 100) -> Sequence[Delivery]:
+        """What it was told last, and what was given up, newest first. Raises ``NotFoundError``."""
+        from djed.store import webhooks
+
         with self.store.database.read() as connection:
-            return facts.find_artifact(connection, digest)
-
-    def observations(self, reference: str | None = None, limit: int = 1000) -> Sequence[StoredObservation]:
-        """Observations of one inspection or of all, newest first."""
-        with self.store.database.read() as connection:
-            id_ = inspections.find(connection, reference) if reference is not None else None
-            return facts.list_observations(connection, inspection=id_, limit=limit)
-
-    def events(self, ids: Sequence[str], after: int = 0) -> Sequence[Event]:
-        """What happened to inspections behind event ``after``, in order."""
-        with self.store.database.read() as connection:
-            return events.after(connection, ids, after)
-
-    def follow(
-        self, ids: Sequence[str], after: int = 0, *, tick: float = 0.25, logs: bool = False
-    ) -> Iterator[Event | None]:
-        """Events as they come; ``None`` every ``tick`` seconds without one and, with ``logs``, when a job wrote.
-
-        Ends when all are final, or our worker is broken.
-        """
-        return follow(self.store, ids, after, tick=tick, logs=logs, broken=lambda: self._broken is not None)
-
-    def log(self, job: str, stream: str = "stdout", offset: int = 0) -> bytes:
-        """What a job wrote so far from ``offset`` on, whether it runs or is over."""
-        with self.store.database.read() as connection:
-            current = job_records.current(connection, job)
-        if current is None:
-            return b""
-        attempt, report = current
-        if report is not None:
-            digest = report.get(f"{stream}_digest")
-            return self.store.blobs.get(digest)[offset:] if digest else b""
-        runner = self.runners()[attempt.job.target]
-        handle = runner.find(attempt)
-        return b"".join(runner.logs(handle, stream, offset)) if handle else b""
-
-    def nodes(self) -> Sequence[Node]:
-        """Every node of every target."""
-        return [node for runner in self.runners().values() for node in runner.nodes()]
+            return webhooks.deliveries(connection, self.namespace, webhook, limit=limit)
 
     # Working
 
     def runners(self) -> dict[str, Runner]:
         """The runner of each target."""
-        if self._runners is None:
-            from djed.run.local import LocalRunner
-            from djed.worker.context import StoreMaterials
-
-            local = LocalRunner(
-                self.store.attempts, StoreMaterials(self.store), config=self.config, levels=self._levels
-            )
-            self._runners = {local.target: local}
-        return self._runners
+        return self.works.runners()
 
     def check_parts(self) -> None:
         """Raise ``MissingPartError`` where something without which no work can be done is not on this machine."""
@@ -205,30 +203,9 @@ class Engine:
 
         Raises, when left, what broke the worker: ``StoreError`` where the store cannot be written any more.
         """
-        from djed.build.base import uv_settings
-        from djed.worker import Worker
-        from djed.worker.context import StoreContext
-
         self.check_parts()
-        context = StoreContext(self.store, self.config, self.nodes(), uv_settings(os.environ))
-        worker = Worker(self.store, self.runners(), context, self.config)
-        self._broken = None
-
-        def work() -> None:
-            try:
-                worker.run()
-            except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits)
-                self._broken = error
-
-        thread = threading.Thread(target=work, name="djed-worker")
-        thread.start()
-        try:
+        with self.works.working():
             yield
-        finally:
-            worker.stop()
-            thread.join()
-        if self._broken is not None:
-            raise self._broken
 
     def wait(self, ids: Sequence[str]) -> Sequence[Inspection]:
         """Work until these inspections are final."""
@@ -253,65 +230,48 @@ class Engine:
         found = self.wait([item.id for item in self.submit([submission, submission])])
         return noise.keep(self.store, found)
 
-    def _check_files(self, request: Request) -> None:
-        """Every file of a request must be in the store before the request is accepted."""
-        script = request.run.script if request.run else None
-        for file in (*request.environment.files, script):
-            if isinstance(file, File) and file.digest:
-                self.store.blobs.path(file.digest)
+    def _record(self, connection: sa.Connection, action: str, subject: str) -> None:
+        if self.principal.name != LOCAL:
+            access.record(connection, self.principal, action, subject=subject)
 
-    def _add(self, requests: Sequence[Request]) -> Sequence[Inspection]:
+    def _check_uploads(self, connection: sa.Connection, requests: Sequence[Any], given: Any) -> None:
+        if self.principal.name != LOCAL:
+            asking.uploaded(connection, self.namespace, requests, given)
+
+    def _again(self, before: Inspection, request: Any, action: str) -> Inspection:
+        from djed.intake.submission import Submission
+
+        known = {file.digest: b"" for _, file in asking.files(request) if file.digest}
+        return self._add([Submission(request=request, contents=known, origin=before.origin)], None, action)[0]
+
+    def _add(self, submissions: Sequence[Submission], key: str | None, action: str) -> Sequence[Inspection]:
         now = time.time()
-        digests = [_request_digest(request) for request in requests]
+        requests = [item.request for item in submissions]
+        digests = [asking.request_digest(request) for request in requests]
+        given = {digest for item in submissions for digest in item.contents}
         with self.store.change() as connection:
             new = [
-                self._new(connection, request, digest, now)
-                for request, digest in zip(requests, digests, strict=True)
+                asking.new(
+                    connection,
+                    item.request,
+                    namespace=self.namespace,
+                    origin=item.origin,
+                    digest=digest,
+                    now=now,
+                )
+                for item, digest in zip(submissions, digests, strict=True)
             ]
-            inspections.add(connection, new, digests=digests)
+            if key is not None:
+                asked = digest_json([digests, [request.name for request in requests]])
+                ids = [item.id for item in new]
+                before = answers.take_key(connection, self.namespace, key, digest=asked, ids=ids, now=now)
+                if before is not None:
+                    return [lookup.get(connection, id_) for id_ in before]
+            self._check_uploads(connection, requests, given)
+            asking.check_secrets(connection, self.namespace, requests)
+            asking.check_priority(requests, fairness.highest_priority(connection, self.namespace))
+            rank = fairness.rank(connection, self.namespace, fairness.cost(requests))
+            inspections.add(connection, new, digests=digests, rank=rank)
+            for item in new:
+                self._record(connection, action, item.id)
         return new
-
-    def _new(self, connection: sa.Connection, request: Request, digest: str, now: float) -> Inspection:
-        """A queued inspection, or one that an identical earlier one answers (``reuse: result``)."""
-        id_ = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
-        fresh = Inspection(
-            id=id_, name=request.name, state="queued", request=request, created_at=now, updated_at=now
-        )
-        known = inspections.answer_by(connection, digest) if request.reuse == "result" else None
-        if known is None:
-            return fresh
-        return replace(
-            known,
-            id=id_,
-            name=request.name,
-            request=request,
-            created_at=now,
-            updated_at=now,
-            reused=known.reused or known.id,
-        )
-
-
-def _check_hardware(request: Request) -> None:
-    """Intake knows the shape of a requirement; which words mean something is known here. Raises ``RequestError``."""
-    from djed.plan.check import check_requirement, check_resources
-
-    sections: list[tuple[str, Build | Run]] = [("build", request.build)]
-    if request.run is not None:
-        sections.append(("run", request.run))
-    faults = [
-        fault
-        for name, section in sections
-        for fault in (
-            *check_requirement(section.hardware, f"{name}.hardware"),
-            *check_resources(section.resources, f"{name}.resources"),
-        )
-    ]
-    if faults:
-        raise RequestError(
-            f"{faults[0].path}: {faults[0].message}.", faults=tuple(faults), hint=faults[0].hint
-        )
-
-
-def _request_digest(request: Request) -> str:
-    """Of all that decides the result: not of name, labels, priority and reuse."""
-    return digest_json(encode(replace(request, name="inspection", labels={}, priority=0, reuse="artifact")))

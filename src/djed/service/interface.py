@@ -132,7 +132,7 @@ class Service(Protocol):
     def follow(
         self, ids: Sequence[str], after: str = "", *, tick: float = 0.25, logs: bool = False
     ) -> Iterator[Event | None]:
-        """Events as they come; ``None`` every ``tick`` seconds without one and, with ``logs``, when a job wrote. Ends when all are final."""
+        """Events as they come; ``None`` every ``tick`` seconds without one and, with ``logs``, when a job wrote. Ends when all are."""
         ...
 
     def queue(self, reference: str) -> QueuePlace:

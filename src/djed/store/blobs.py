@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from djed.errors import NotFoundError
+from djed.errors import NotFoundError, RequestError, TooLargeError
 from djed.toolbox.folder import writing
 
 __all__ = ["Blobs"]
@@ -43,13 +43,28 @@ class Blobs:
             self._write(iter((data,)))
         return digest
 
-    def put_stream(self, stream: BinaryIO) -> str:
-        """Keep the rest of a stream, in constant memory; the digest."""
-        return self._write(iter(lambda: stream.read(_CHUNK), b""))
+    def put_stream(self, stream: BinaryIO, *, limit: int | None = None, expected: str | None = None) -> str:
+        """Keep the rest of a stream, in constant memory; the digest.
+
+        Raises ``TooLargeError`` beyond ``limit`` bytes, ``RequestError`` where the content has another digest than ``expected``.
+        """
+        if expected is not None:
+            self._place(expected)
+        return self._write(_capped(iter(lambda: stream.read(_CHUNK), b""), limit), expected)
 
     def get(self, digest: str) -> bytes:
         """The content. Raises ``NotFoundError``."""
         return self.path(digest).read_bytes()
+
+    def has(self, digest: str) -> bool:
+        """Whether that content is there."""
+        return self._place(digest).is_file()
+
+    def part(self, digest: str, offset: int, limit: int | None) -> bytes:
+        """Some of the content: at most ``limit`` bytes from ``offset`` on. Raises ``NotFoundError``."""
+        with self.path(digest).open("rb") as file:
+            file.seek(offset)
+            return file.read(-1 if limit is None else limit)
 
     def all(self) -> Iterator[tuple[str, int, float]]:
         """Digest, bytes and time of change of every blob."""
@@ -68,7 +83,7 @@ class Blobs:
             raise NotFoundError(f"{digest!r} is not a digest.")
         return self.root / "sha256" / match[1] / match[2]
 
-    def _write(self, chunks: Iterator[bytes]) -> str:
+    def _write(self, chunks: Iterator[bytes], expected: str | None = None) -> str:
         """Written under a name of its own, then renamed: a crash leaves no half content under a digest."""
         draft = self.root / f"draft-{secrets.token_hex(8)}"
         total = hashlib.sha256()
@@ -82,6 +97,7 @@ class Blobs:
                     file.flush()
                     os.fsync(file.fileno())
                 digest = "sha256:" + total.hexdigest()
+                _check(digest, expected)
                 place = self._place(digest)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 draft.rename(place)
@@ -89,3 +105,17 @@ class Blobs:
                 draft.unlink(missing_ok=True)
                 raise
         return digest
+
+
+def _capped(chunks: Iterator[bytes], limit: int | None) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise TooLargeError(f"The content has more than {limit:,} bytes.")
+        yield chunk
+
+
+def _check(digest: str, expected: str | None) -> None:
+    if expected is not None and digest != expected:
+        raise RequestError(f"The content has the digest {digest}, not {expected}.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from djed.errors import UnreadableError
 from djed.model.artifact import Artifact
+from djed.model.inspection import Inspection
 from djed.model.lock import Lock
 from djed.model.observation import Observation
-from djed.model.summary import StoredObservation
+from djed.model.summary import Page, StoredArtifact, StoredObservation
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import artifacts, inspections, locks, observations
 
@@ -21,10 +24,14 @@ __all__ = [
     "drop_old_locks",
     "find_artifact",
     "find_lock",
-    "list_observations",
+    "page_artifacts",
+    "page_observations",
     "unused_artifacts",
     "use_artifact",
+    "uses_artifact",
 ]
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def add_lock(connection: sa.Connection, key: str, lock: Lock, now: float) -> None:
@@ -47,12 +54,13 @@ def drop_old_locks(connection: sa.Connection, before: float) -> int:
     return connection.execute(sa.delete(locks).where(locks.c.created_at < before)).rowcount
 
 
-def add_artifact(connection: sa.Connection, artifact: Artifact, now: float) -> None:
-    """Keep an artifact; the newest of a digest counts."""
-    connection.execute(sa.delete(artifacts).where(artifacts.c.digest == artifact.digest))
+def add_artifact(connection: sa.Connection, artifact: Artifact, now: float, *, place: str = "") -> None:
+    """Keep an artifact of a machine; the newest of a digest counts."""
+    drop_artifact(connection, artifact.digest, place=place)
     connection.execute(
         sa.insert(artifacts).values(
             digest=artifact.digest,
+            place=place,
             kind=artifact.kind,
             record=dump(artifact),
             size=artifact.size,
@@ -62,37 +70,78 @@ def add_artifact(connection: sa.Connection, artifact: Artifact, now: float) -> N
     )
 
 
-def find_artifact(connection: sa.Connection, digest: str) -> Artifact | None:
-    """The artifact of that digest."""
-    return load(
-        Artifact,
-        connection.execute(sa.select(artifacts.c.record).where(artifacts.c.digest == digest)).scalar(),
+def find_artifact(connection: sa.Connection, digest: str, *, place: str | None = None) -> Artifact | None:
+    """The artifact of that digest, on that machine or on any."""
+    query = sa.select(artifacts.c.record).where(artifacts.c.digest == digest)
+    if place is not None:
+        query = query.where(artifacts.c.place == place)
+    return load(Artifact, connection.execute(query.limit(1)).scalar())
+
+
+def page_artifacts(
+    connection: sa.Connection, namespace: str, *, limit: int, after: str | None
+) -> Page[StoredArtifact]:
+    """The artifacts that inspections of a namespace use, by digest. Raises ``UnreadableError`` for what is no cursor."""
+    if after is not None and _DIGEST.fullmatch(after) is None:
+        raise UnreadableError("The cursor is not one of this list.", hint="Take it from the page before.")
+    used = sa.select(inspections.c.artifact).where(
+        inspections.c.namespace == namespace, inspections.c.artifact.is_not(None)
+    )
+    query = sa.select(artifacts).where(artifacts.c.digest.in_(used)).order_by(artifacts.c.digest)
+    if after is not None:
+        query = query.where(artifacts.c.digest > after)
+    rows = connection.execute(query.limit(limit + 1)).all()
+    items = [
+        StoredArtifact(
+            digest=row.digest,
+            kind=row.kind,
+            size=row.size,
+            created_at=row.created_at,
+            used_at=row.used_at,
+            packages=len(load_json(row.record).get("contents", ())),
+        )
+        for row in rows[:limit]
+    ]
+    return Page(items=items, next=items[-1].digest if len(rows) > limit else None)
+
+
+def uses_artifact(connection: sa.Connection, namespace: str, digest: str) -> bool:
+    """Whether an inspection of the namespace uses the artifact."""
+    query = sa.select(inspections.c.seq).where(
+        inspections.c.artifact == digest, inspections.c.namespace == namespace
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def use_artifact(connection: sa.Connection, digest: str, now: float, *, place: str = "") -> None:
+    """Remember when it was last used, which is what a clean-up goes by."""
+    connection.execute(
+        sa.update(artifacts)
+        .where(artifacts.c.digest == digest, artifacts.c.place == place)
+        .values(used_at=now)
     )
 
 
-def use_artifact(connection: sa.Connection, digest: str, now: float) -> None:
-    """Remember when it was last used, which is what a clean-up goes by."""
-    connection.execute(sa.update(artifacts).where(artifacts.c.digest == digest).values(used_at=now))
-
-
-def drop_artifact(connection: sa.Connection, digest: str) -> None:
+def drop_artifact(connection: sa.Connection, digest: str, *, place: str = "") -> None:
     """Forget an artifact, so that it is built anew when it is asked for."""
-    connection.execute(sa.delete(artifacts).where(artifacts.c.digest == digest))
+    connection.execute(sa.delete(artifacts).where(artifacts.c.digest == digest, artifacts.c.place == place))
 
 
-def unused_artifacts(connection: sa.Connection, before: float) -> list[Artifact]:
-    """Artifacts last used before that time that no unfinished inspection needs."""
+def unused_artifacts(connection: sa.Connection, before: float, *, place: str = "") -> list[Artifact]:
+    """Artifacts of a machine, last used before that time, that no unfinished inspection needs."""
     needed = sa.select(inspections.c.artifact).where(
         inspections.c.artifact.is_not(None), inspections.c.state.not_in(("done", "refused", "cancelled"))
     )
     rows = connection.execute(
-        sa.select(artifacts.c.record).where(artifacts.c.used_at < before, artifacts.c.digest.not_in(needed))
+        sa.select(artifacts.c.record).where(
+            artifacts.c.used_at < before, artifacts.c.place == place, artifacts.c.digest.not_in(needed)
+        )
     )
     return [artifact for text in rows.scalars() if (artifact := load(Artifact, text)) is not None]
 
 
 def add_observations(
-    connection: sa.Connection, inspection: str, new: Sequence[Observation], now: float
+    connection: sa.Connection, inspection: Inspection, new: Sequence[Observation], now: float
 ) -> None:
     """Keep observations of an inspection."""
     if new:
@@ -100,7 +149,8 @@ def add_observations(
             sa.insert(observations),
             [
                 {
-                    "inspection": inspection,
+                    "inspection": inspection.id,
+                    "namespace": inspection.namespace,
                     "kind": item.kind,
                     "subject": dump(item.subject),
                     "value": dump(item.value),
@@ -111,16 +161,28 @@ def add_observations(
         )
 
 
-def list_observations(
-    connection: sa.Connection, *, inspection: str | None = None, kind: str | None = None, limit: int = 1000
-) -> list[StoredObservation]:
-    """Observations, newest first."""
-    query = sa.select(observations).order_by(observations.c.seq.desc()).limit(limit)
-    if inspection is not None:
-        query = query.where(observations.c.inspection == inspection)
-    if kind is not None:
-        query = query.where(observations.c.kind == kind)
-    return [
+def page_observations(
+    connection: sa.Connection,
+    *,
+    namespace: str | None = None,
+    inspection: str | None = None,
+    kind: str | None = None,
+    limit: int = 1000,
+    after: str | None = None,
+) -> Page[StoredObservation]:
+    """Observations, newest first. Raises ``UnreadableError`` for what is no cursor."""
+    query = sa.select(observations).order_by(observations.c.seq.desc()).limit(limit + 1)
+    for column, value in (
+        (observations.c.namespace, namespace),
+        (observations.c.inspection, inspection),
+        (observations.c.kind, kind),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if after is not None:
+        query = query.where(observations.c.seq < _number(after))
+    rows = connection.execute(query).all()
+    items = [
         StoredObservation(
             seq=row.seq,
             inspection=row.inspection,
@@ -129,5 +191,12 @@ def list_observations(
             value=load_json(row.value),
             created_at=row.created_at,
         )
-        for row in connection.execute(query)
+        for row in rows[:limit]
     ]
+    return Page(items=items, next=str(items[-1].seq) if len(rows) > limit else None)
+
+
+def _number(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 18:
+        raise UnreadableError("The cursor is not one of this list.", hint="Take it from the page before.")
+    return int(cursor)

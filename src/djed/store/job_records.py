@@ -7,13 +7,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from djed.model.inspection import JobRecord
+from djed.model.inspection import AttemptRecord, JobRecord
 from djed.model.job import Attempt, Job
 from djed.model.observation import Failure
 from djed.store.rows import load, load_json
-from djed.store.schema import attempts, job_uses, jobs
+from djed.store.schema import attempts, inspections, job_uses, jobs
 
-__all__ = ["any_queued", "attempt_of", "cancelled", "current", "of_inspection", "roles", "running", "users"]
+__all__ = [
+    "all_attempts",
+    "any_queued",
+    "attempt_of",
+    "cancelled",
+    "current",
+    "of_inspection",
+    "roles",
+    "running",
+    "seen_by",
+    "users",
+]
 
 
 def attempt_of(row: Any) -> Attempt:
@@ -60,10 +71,14 @@ def running(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
     return list(rows.scalars())
 
 
-def roles(connection: sa.Connection, job: str) -> list[tuple[str, str]]:
-    """Inspections that use a job, each with what it is for them."""
-    rows = connection.execute(sa.select(job_uses.c.inspection, job_uses.c.role).where(job_uses.c.job == job))
-    return [(row.inspection, row.role) for row in rows]
+def roles(connection: sa.Connection, job: str) -> list[tuple[str, str, str]]:
+    """Inspections that use a job, each with its namespace and what it is for it."""
+    rows = connection.execute(
+        sa.select(job_uses.c.inspection, inspections.c.namespace, job_uses.c.role)
+        .join(inspections, inspections.c.id == job_uses.c.inspection)
+        .where(job_uses.c.job == job)
+    )
+    return [(row.inspection, row.namespace, row.role) for row in rows]
 
 
 def users(connection: sa.Connection, job: str) -> list[str]:
@@ -79,6 +94,34 @@ def current(connection: sa.Connection, job: str) -> tuple[Attempt, dict[str, Any
         .where(jobs.c.id == job)
     ).one_or_none()
     return None if row is None else (attempt_of(row), load_json(row.result))
+
+
+def all_attempts(connection: sa.Connection, inspection: str) -> list[AttemptRecord]:
+    """Every attempt of the jobs of an inspection, in order of start."""
+    rows = connection.execute(
+        sa.select(attempts)
+        .where(attempts.c.job.in_(sa.select(job_uses.c.job).where(job_uses.c.inspection == inspection)))
+        .order_by(attempts.c.started_at, attempts.c.name)
+    )
+    return [
+        AttemptRecord(
+            name=row.name,
+            job=row.job,
+            number=row.number,
+            node=row.node,
+            state=row.state,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            cpus=tuple(load_json(row.cpus) or ()),
+            result=load_json(row.result),
+        )
+        for row in rows
+    ]
+
+
+def seen_by(connection: sa.Connection, job: str, namespace: str) -> bool:
+    """Whether an inspection of the namespace uses the job."""
+    return any(found == namespace for _, found, _ in roles(connection, job))
 
 
 def of_inspection(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.inspection import FINAL
 from djed.model.job import Attempt, Job, JobState, NewJob
 from djed.model.observation import Failure
-from djed.store import inspections, job_records
+from djed.store import fairness, inspections, job_records
 from djed.store.job_records import attempt_of
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import attempts, job_uses, jobs
@@ -21,6 +23,7 @@ from djed.store.schema import inspections as inspection_table
 
 __all__ = [
     "Started",
+    "Turn",
     "adopt",
     "attach",
     "cancel_for",
@@ -45,8 +48,18 @@ class Started:
     """Another worker began it: look for it outside before starting anything."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What decides when a job has its turn, beside the order in its group."""
+
+    lead: int
+    rank: int = 0
+    priority: int = 0
+    namespace: str = DEFAULT_NAMESPACE
+
+
 def attach(
-    connection: sa.Connection, inspection: str, new: Sequence[NewJob], *, lead: int, priority: int, now: float
+    connection: sa.Connection, inspection: str, new: Sequence[NewJob], *, turn: Turn, now: float
 ) -> None:
     """Give an inspection its jobs."""
     for item in new:
@@ -57,9 +70,7 @@ def attach(
             ).scalar()
         id_ = shared or secrets.token_hex(6)
         if shared is None:
-            connection.execute(
-                sa.insert(jobs).values(**_row(item, id_, lead=lead, priority=priority, now=now))
-            )
+            connection.execute(sa.insert(jobs).values(**_row(item, id_, turn, now)))
         use = {"inspection": inspection, "role": item.role, "job": id_}
         connection.execute(
             sa.delete(job_uses).where(job_uses.c.inspection == inspection, job_uses.c.role == item.role)
@@ -67,14 +78,16 @@ def attach(
         connection.execute(sa.insert(job_uses).values(use))
 
 
-def _row(item: NewJob, id_: str, *, lead: int, priority: int, now: float) -> dict[str, Any]:
+def _row(item: NewJob, id_: str, turn: Turn, now: float) -> dict[str, Any]:
     return {
         "id": id_,
         "kind": item.job.kind,
         "key": item.key,
         "serial": item.serial,
-        "lead": lead,
-        "priority": priority,
+        "lead": turn.lead,
+        "rank": turn.rank,
+        "priority": turn.priority,
+        "namespace": turn.namespace,
         "turn": item.turn,
         "state": "queued",
         "spec": dump(item.job),
@@ -86,12 +99,12 @@ def _row(item: NewJob, id_: str, *, lead: int, priority: int, now: float) -> dic
 
 
 def adopt(
-    connection: sa.Connection, *, owner: str, targets: Sequence[str], now: float, lease: float
+    connection: sa.Connection, *, owner: str, nodes: Sequence[str], now: float, lease: float
 ) -> list[Started]:
-    """Take over attempts whose worker let its lease run out."""
+    """Take over attempts on our nodes whose worker let its lease run out."""
     rows = connection.execute(
         sa.select(jobs)
-        .where(jobs.c.state == "active", jobs.c.lease_until <= now, jobs.c.target.in_(targets))
+        .where(jobs.c.state == "active", jobs.c.lease_until <= now, jobs.c.node.in_(nodes))
         .with_for_update(skip_locked=True)
     ).all()
     for row in rows:
@@ -110,10 +123,10 @@ def start(
     lease: float,
     limit: int = 64,
 ) -> list[Started]:
-    """Begin attempts of queued jobs, in order, as far as the node's free CPUs and memory reach.
+    """Begin attempts of queued jobs, in order, as far as the node's free CPUs and memory and the namespaces' quotas reach.
 
-    The attempt rows are part of the transaction: nothing is started outside before they are committed. A job that does not fit now is not
-    overtaken, so that large ones do not starve.
+    The attempt rows are part of the transaction: nothing is started outside before they are committed. A job that does not fit the node now
+    is not overtaken, so that large ones do not starve; one whose namespace holds its quota steps aside.
     """
     active = connection.execute(
         sa.select(jobs.c.cpus, jobs.c.memory, jobs.c.serial).where(
@@ -126,10 +139,12 @@ def start(
     serials = {row.serial for row in active if row.serial}
     if not free:
         return []
+    allowed = fairness.allowances(connection)
+    idle = [name for name, item in allowed.items() if item.idle]
     rows = connection.execute(
         sa.select(jobs)
-        .where(jobs.c.state == "queued", jobs.c.node == node)
-        .order_by(jobs.c.priority.desc(), jobs.c.lead, jobs.c.turn, jobs.c.seq)
+        .where(jobs.c.state == "queued", jobs.c.node == node, jobs.c.namespace.not_in(idle))
+        .order_by(jobs.c.priority.desc(), jobs.c.rank, jobs.c.lead, jobs.c.turn, jobs.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
@@ -140,6 +155,8 @@ def start(
         wanted = _cpus_wanted(row, len(cpus))
         if wanted > len(free) or (left is not None and (row.memory or 0) > left):
             break
+        if row.namespace in allowed and not allowed[row.namespace].take_job(wanted):
+            continue
         granted, free = tuple(free[:wanted]), free[wanted:]
         left = None if left is None else left - (row.memory or 0)
         serials.add(row.serial) if row.serial else None
@@ -213,8 +230,12 @@ def finish(
     failure: Failure | None,
     state: JobState,
     now: float,
+    size: int = 0,
 ) -> bool:
-    """Accept the attempt, end the job and wake who waits for it; ``False``: a late writer, nothing was written."""
+    """Accept the attempt, end the job and wake who waits for it; ``False``: a late writer, nothing was written.
+
+    ``size``: bytes of what it left and we keep.
+    """
     attempt = started.attempt
     done = connection.execute(
         sa.update(jobs)
@@ -228,8 +249,22 @@ def finish(
         .where(attempts.c.name == attempt.name)
         .values(state="accepted", ended_at=now, result=dump(result))
     )
-    inspections.wake(connection, job_records.users(connection, attempt.job_id))
+    _wake_users(connection, attempt.job_id, size=size)
     return True
+
+
+def _wake_users(connection: sa.Connection, job: str, *, size: int) -> None:
+    """Wake who waits for a job, and count what it left for each of them."""
+    users = job_records.users(connection, job)
+    inspections.wake(connection, users, size=size)
+    if size:
+        rows = connection.execute(
+            sa.select(inspection_table.c.namespace).where(
+                inspection_table.c.id.in_(users), inspection_table.c.state.not_in(tuple(FINAL))
+            )
+        ).scalars()
+        for namespace, count in sorted(Counter(rows).items()):
+            inspections.keep(connection, namespace, size * count)
 
 
 def retry(connection: sa.Connection, started: Started, *, now: float) -> bool:

@@ -18,11 +18,15 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 from djed.model.access import DEFAULT_NAMESPACE
 
 __all__ = [
+    "LET_IN",
+    "UNFINISHED",
+    "Long",
     "artifacts",
     "attempts",
     "events",
@@ -36,16 +40,20 @@ __all__ = [
 
 metadata = MetaData()
 
+# Names that are compared as ranges, byte by byte on every database.
+Id = Text().with_variant(Text(collation="C"), "postgresql")
 # Numbers of 64 bits: what SQLite calls INTEGER; a key that counts up must have just that type there.
 Long = Integer().with_variant(BigInteger(), "postgresql")
 
-_UNFINISHED = ("queued", "locking", "building", "running")
+UNFINISHED = text("inspections.state IN ('queued', 'locking', 'building', 'running')")
+LET_IN = text("inspections.state IN ('locking', 'building', 'running')")
+"""As SQL in just these words, for SQLite uses a partial index only where it finds the index's own condition again."""
 
 inspections = Table(
     "inspections",
     metadata,
     Column("seq", Long, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", Id, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("lead", BigInteger, nullable=False),  # when its group was submitted, in microseconds
     Column("priority", Integer, nullable=False, server_default="0"),
@@ -88,6 +96,7 @@ Index(
     sqlite_where=inspections.c.due.is_not(None),
 )
 Index("inspections_digest", inspections.c.request_digest)
+Index("inspections_artifact", inspections.c.artifact, sqlite_where=inspections.c.artifact.is_not(None))
 Index("inspections_listed", inspections.c.namespace, inspections.c.seq)
 Index("inspections_named", inspections.c.namespace, inspections.c.name, inspections.c.seq)
 # What is not final is little, what is final grows for ever: each has an index that suits it.
@@ -95,7 +104,12 @@ Index(
     "inspections_unfinished",
     inspections.c.namespace,
     inspections.c.rank,
-    sqlite_where=inspections.c.state.in_(_UNFINISHED),
+    sqlite_where=inspections.c.state.in_(("queued", "locking", "building", "running")),
+)
+Index(
+    "inspections_let_in",
+    inspections.c.namespace,
+    sqlite_where=inspections.c.state.in_(("locking", "building", "running")),
 )
 Index(
     "inspections_outcome",

@@ -31,7 +31,7 @@ namespaces = Table(
     Column("quota", Text),
     Column("retention", Text),
     Column("created_at", Float, nullable=False),
-    Column("finish", Long, nullable=False, server_default="0"),  # see store/fairness.py
+    Column("reached", Long, nullable=False, server_default="0"),  # highest rank let in: store/fairness.py
     Column("storage", Long, nullable=False, server_default="0"),  # bytes of results and uploads
 )
 

@@ -77,7 +77,7 @@ def kill_loop(
         os.waitpid(children[victim], 0)
         children[victim] = _fork(config)
         with _engine(config) as engine:
-            missing = 8 - len(engine.list(states=["queued", "locking", "building", "running"], limit=8))
+            missing = 8 - len(engine.page(states=["queued", "locking", "building", "running"], limit=8).items)
             submitted += _submit(engine, ledger, missing)
         if progress is not None:
             progress(count + 1)

@@ -14,21 +14,26 @@ from djed.store.jobs import Started
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-__all__ = ["NewEvent", "record", "tell"]
-
-NewEvent = tuple[str, str, Mapping[str, Any], float]
-"""Inspection, kind, data, time."""
+__all__ = ["record", "tell"]
 
 
-def record(connection: sa.Connection, item: Claimed, move: Move, now: float) -> list[NewEvent]:
+def record(
+    connection: sa.Connection, item: Claimed, move: Move, now: float, *, place: str
+) -> list[events.NewEvent]:
     """What a move brings with it: jobs, observations; and the events that tell of it."""
     inspection, id_ = item.inspection, item.inspection.id
-    jobs.attach(connection, id_, move.jobs, lead=item.lead, priority=inspection.request.priority, now=now)
+    turn = jobs.Turn(
+        lead=item.lead,
+        rank=item.rank,
+        priority=inspection.request.priority,
+        namespace=inspection.namespace,
+    )
+    jobs.attach(connection, id_, move.jobs, turn=turn, now=now)
     if move.cancel and not jobs.cancel_for(connection, id_) and move.park:
         inspections.wake(connection, [id_])
     if artifact := move.changes.get("artifact"):
-        facts.use_artifact(connection, artifact, now)
-    facts.add_observations(connection, id_, move.observations, now)
+        facts.use_artifact(connection, artifact, now, place=place)
+    facts.add_observations(connection, inspection, move.observations, now)
     told: list[tuple[str, Mapping[str, Any]]] = [
         ("job", {"role": role, "state": "cached", "detail": detail}) for role, detail in move.cached
     ]
@@ -39,7 +44,7 @@ def record(connection: sa.Connection, item: Claimed, move: Move, now: float) -> 
         told.append(("done", {"state": state, "outcome": outcome, "seconds": seconds}))
     elif state is not None:
         told.append(("state", {"state": state}))
-    return [(id_, kind, data, now) for kind, data in told]
+    return [(id_, kind, data, now, inspection.namespace) for kind, data in told]
 
 
 def tell(
@@ -61,6 +66,6 @@ def tell(
             "node": attempt.node,
             **(more or {}),
         }
-        for inspection, role in job_records.roles(connection, attempt.job_id):
-            new.append((inspection, "job", {"role": role, **data}, now))
+        for inspection, namespace, role in job_records.roles(connection, attempt.job_id):
+            new.append((inspection, "job", {"role": role, **data}, now, namespace))
     events.add(connection, new)

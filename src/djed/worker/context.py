@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from djed.build import BUILDERS, Builder
 from djed.build.manifest import check_manifest
@@ -15,8 +17,11 @@ from djed.model.artifact import Artifact
 from djed.model.hardware import Node
 from djed.model.inspection import JobRecord
 from djed.model.lock import Lock
-from djed.store import facts, job_records
+from djed.store import facts, job_records, nodes, secrets
 from djed.store.store import Store
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 __all__ = ["StoreContext", "StoreMaterials"]
 
@@ -26,8 +31,9 @@ _logger = logging.getLogger(__name__)
 class StoreMaterials:
     """What jobs are made of: :class:`djed.run.interface.Materials` over a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, config: Config) -> None:
         self._store = store
+        self._seal = secrets.seal_of(config)
 
     def blob(self, digest: str) -> Path:
         """The file with that content. Raises ``NotFoundError``."""
@@ -36,7 +42,7 @@ class StoreMaterials:
     def artifact(self, digest: str) -> Path:
         """The folder of an artifact, checked against its manifest. Raises ``NotFoundError``, ``UnsafeError``."""
         with self._store.database.read() as connection:
-            artifact = facts.find_artifact(connection, digest)
+            artifact = facts.find_artifact(connection, digest, place=self._store.place)
         if artifact is None or not (path := self._store.artifact_path(artifact)).exists():
             self._forget(digest)
             raise NotFoundError(
@@ -51,22 +57,35 @@ class StoreMaterials:
             )
         return path
 
+    def secret(self, namespace: str, name: str) -> bytes:
+        """The value of a secret. Raises ``NotFoundError``, ``UnsafeError``, ``ConfigError``, ``MissingPartError``."""
+        with self._store.database.read() as connection:
+            sealed = secrets.get(connection, namespace, name)
+        if sealed is None:
+            raise NotFoundError(
+                f"There is no secret {name!r} in the namespace {namespace} any more.",
+                hint="Store it again, then retry.",
+            )
+        return self._seal.open(sealed, context=secrets.context(namespace, name))
+
     def _forget(self, digest: str) -> None:
         with self._store.change() as connection:
-            facts.drop_artifact(connection, digest)
+            facts.drop_artifact(connection, digest, place=self._store.place)
 
 
 class StoreContext:
     """:class:`djed.pipeline.Context` over a store."""
 
     def __init__(
-        self, store: Store, config: Config, nodes: Sequence[Node], index_settings: Mapping[str, str]
+        self, store: Store, config: Config, own_nodes: Sequence[Node], index_settings: Mapping[str, str]
     ) -> None:
         self.config = config
-        self.nodes = nodes
+        self.own_nodes = tuple(replace(node, place=store.place) for node in own_nodes)
+        self.nodes: Sequence[Node] = self.own_nodes
         self.index_settings = index_settings
         self.builders: Mapping[str, Builder] = {kind: builder() for kind, builder in BUILDERS.items()}
         self._store = store
+        self._told = False
 
     def find_lock(self, key: str, *, settled: bool) -> Lock | None:
         """A lock that is younger than ``locks.max_age``, or of any age where the answer is settled."""
@@ -79,8 +98,24 @@ class StoreContext:
     def find_artifact(self, digest: str) -> Artifact | None:
         """A sealed artifact whose files are there. Its manifest is checked when it is used."""
         with self._store.database.read() as connection:
-            artifact = facts.find_artifact(connection, digest)
+            artifact = facts.find_artifact(connection, digest, place=self._store.place)
         return artifact if artifact and self._store.artifact_path(artifact).exists() else None
+
+    def meet(self, connection: sa.Connection, now: float) -> None:
+        """Say that our nodes are there, and see which others are."""
+        own = {node.id for node in self.own_nodes}
+        (nodes.seen if self._told else nodes.put)(connection, self.own_nodes, now)
+        self._told = True
+        others = nodes.alive(connection, now - 3 * self.config.lease)
+        self.nodes = (*self.own_nodes, *(node for node in others if node.id not in own))
+
+    def load(self, node: str) -> float:
+        """Jobs that run on a node or wait for it, for each of its CPUs; not asked where there is no choice."""
+        if len(self.nodes) == 1:
+            return 0.0
+        cores = next(item.hardware.cores for item in self.nodes if item.id == node)
+        with self._store.database.read() as connection:
+            return nodes.load_of(connection, node) / max(1, cores)
 
     def has_shebang(self, digest: str) -> bool:
         """Whether a blob begins with ``#!``."""
@@ -95,5 +130,5 @@ class StoreContext:
     def noise_floor(self, node: str) -> float | None:
         """The newest noise floor that was measured on a node."""
         with self._store.database.read() as connection:
-            found = facts.list_observations(connection, kind="noise_floor", limit=100)
-        return next((item.value["floor"] for item in found if item.subject.get("node") == node), None)
+            found = facts.page_observations(connection, kind="noise_floor", limit=100)
+        return next((item.value["floor"] for item in found.items if item.subject.get("node") == node), None)

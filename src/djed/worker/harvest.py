@@ -25,7 +25,7 @@ from djed.observe.outcome import classify
 from djed.observe.report import report
 from djed.pipeline import Context, assemble, named
 from djed.run.interface import Runner
-from djed.store import facts, inspections, job_records
+from djed.store import facts, job_records, lookup
 from djed.store.store import Store
 from djed.toolbox.folder import writing
 from djed.toolbox.fs import open_regular, walk_regular
@@ -50,6 +50,8 @@ class Harvest:
     lock: tuple[str, Lock] | None = None
     """Key and lock."""
     artifact: Artifact | None = None
+    size: int = 0
+    """Bytes of its streams and outputs that are kept."""
     detail: str = ""
     """For people: ``12 packages``, ``24.1 MiB``."""
 
@@ -60,12 +62,12 @@ class Harvest:
             return "succeeded"
         return "cancelled" if self.failure.kind == "cancelled" else "failed"
 
-    def keep(self, connection: sa.Connection, now: float) -> None:
+    def keep(self, connection: sa.Connection, now: float, *, place: str) -> None:
         """Write the facts."""
         if self.lock is not None:
             facts.add_lock(connection, *self.lock, now)
         if self.artifact is not None:
-            facts.add_artifact(connection, self.artifact, now)
+            facts.add_artifact(connection, self.artifact, now, place=place)
 
 
 def refused(job: Job, error: DjedError) -> Harvest:
@@ -103,7 +105,9 @@ class Harvester:
             made = self._product(attempt, result, home, user)
         if attempt.job.kind == "run":
             result = self._outputs(result, home / "outputs")
-        return replace(made, report=self._report(attempt, result, logs=logs, user=user, failure=made.failure))
+        size = sum(map(len, logs.values())) + sum(file.size for file in result.outputs)
+        report_ = self._report(attempt, result, logs=logs, user=user, failure=made.failure)
+        return replace(made, report=report_, size=size)
 
     def _logs(self, result: Result, home: Path) -> tuple[Result, dict[str, bytes]]:
         """The streams as blobs and as bytes."""
@@ -114,9 +118,12 @@ class Harvester:
         return replace(result, stdout=stdout, stderr=stderr), logs
 
     def _outputs(self, result: Result, outputs: Path) -> Result:
-        """Every regular file of ``outputs`` as a blob; what else lies there is named and left."""
+        """Every regular file of ``outputs`` as a blob; what else lies there is named and left.
+
+        Files that held a secret are not there any more: the supervisor of the attempt took them away and named them.
+        """
         kept: list[OutputFile] = []
-        skipped: list[str] = []
+        skipped = list(result.skipped)
         for entry in walk_regular(outputs):
             if entry.kind == "skipped":
                 skipped.append(f"{entry.path}: {entry.reason}")
@@ -134,7 +141,7 @@ class Harvester:
         """An inspection that waits for the job: what it makes is read by its request."""
         with self._store.database.read() as connection:
             for id_ in job_records.users(connection, attempt.job_id):
-                return inspections.get(connection, id_)
+                return lookup.get(connection, id_)
         return None
 
     def _evidence(self, attempt: Attempt, user: Inspection | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from djed.errors import DjedError, RunnerError, StoreError
 from djed.model.hardware import Node
 from djed.model.inspection import FINAL
 from djed.model.job import Handle
-from djed.pipeline import Context, Move, Step, advance
+from djed.pipeline import Move, Step, advance
 from djed.run.interface import Runner
 from djed.store import events, inspections, job_records, jobs
 from djed.store.inspections import Claimed
@@ -28,7 +28,9 @@ from djed.store.jobs import Started
 from djed.store.store import Store
 from djed.toolbox import bell
 from djed.worker import account
+from djed.worker.context import StoreContext
 from djed.worker.harvest import Harvest, Harvester, refused
+from djed.worker.retire import retire
 
 __all__ = ["Worker"]
 
@@ -59,7 +61,7 @@ class Worker:
         self,
         store: Store,
         runners: Mapping[str, Runner],
-        context: Context,
+        context: StoreContext,
         config: Config,
         *,
         flow: Mapping[str, Step] | None = None,
@@ -121,11 +123,16 @@ class Worker:
     def _advance(self) -> bool:
         """Let inspections that are due take steps, and keep those that can go on at once."""
         with self.store.database.read() as connection:
-            if not inspections.any_due(connection, time.time()):
+            if not inspections.any_due(connection, time.time(), self.store.place):
                 return False
         with self.store.change(by=self.name) as connection:
             claimed = inspections.claim(
-                connection, owner=self.name, now=time.time(), lease=self.config.lease, limit=_BATCH
+                connection,
+                owner=self.name,
+                now=time.time(),
+                lease=self.config.lease,
+                limit=_BATCH,
+                place=self.store.place,
             )
         worked = bool(claimed)
         while claimed:
@@ -143,7 +150,7 @@ class Worker:
     def _apply(self, moves: list[tuple[Claimed, Move]]) -> list[Claimed]:
         """Write the moves; the inspections that take their next step at once."""
         kept = []
-        new: list[account.NewEvent] = []
+        new: list[events.NewEvent] = []
         now = time.time()
         with self.store.change(by=self.name) as connection:
             for item, move in moves:
@@ -151,7 +158,7 @@ class Worker:
                 if not inspections.apply(connection, item, move.changes, now=now, park=move.park, keep=keep):
                     _logger.warning("inspection %s: late writer refused", item.inspection.id)
                     continue
-                new += account.record(connection, item, move, now)
+                new += account.record(connection, item, move, now, place=self.store.place)
                 if keep:
                     kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
             events.add(connection, new)
@@ -162,7 +169,7 @@ class Worker:
     def _start(self) -> bool:
         """Begin what nodes have room for."""
         busy = False
-        for node in self._context.nodes:
+        for node in self._context.own_nodes:
             with self.store.database.read() as connection:
                 if not job_records.any_queued(connection, node.id):
                     continue
@@ -302,10 +309,11 @@ class Worker:
                 failure=harvest.failure,
                 state=harvest.state,
                 now=now,
+                size=harvest.size,
             ):
                 _logger.warning("attempt %s: late writer refused", started.attempt.name)
                 return False
-            harvest.keep(connection, now)
+            harvest.keep(connection, now, place=self.store.place)
             more: dict[str, Any] = {"detail": harvest.detail}
             if harvest.report is not None:
                 more["seconds"] = harvest.report["duration"]
@@ -326,11 +334,13 @@ class Worker:
             for name in gone:
                 bell.bury(self.store.bells, name)
         with self.store.change(by=self.name) as connection:
+            self._context.meet(connection, time.time())
+            retire(connection, time.time() - self.config.gone)
             jobs.renew(connection, self.name, time.time() + self.config.lease)
             adopted = jobs.adopt(
                 connection,
                 owner=self.name,
-                targets=list(self._runners),
+                nodes=[node.id for node in self._context.own_nodes],
                 now=time.time(),
                 lease=self.config.lease,
             )
@@ -370,5 +380,5 @@ def _cpus(node: Node) -> tuple[int, ...]:
 
 
 def _fields(move: Move) -> dict[str, Any]:
-    """The changes that the noun has; the rest are columns for lists."""
-    return {name: value for name, value in move.changes.items() if name not in {"node", "metric"}}
+    """The changes that the noun has; the rest are columns."""
+    return {name: value for name, value in move.changes.items() if name not in {"node", "metric", "place"}}

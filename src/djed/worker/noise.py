@@ -49,5 +49,5 @@ def keep(store: Store, found: Sequence[Inspection]) -> Statistics:
     node = found[0].plan.run_node if found[0].plan else None
     observation = Observation(kind="noise_floor", subject={"node": node}, value={"floor": floor})
     with store.change() as connection:
-        facts.add_observations(connection, found[0].id, [observation], time.time())
+        facts.add_observations(connection, found[0], [observation], time.time())
     return summarise("duration", [value for group in groups for value in group], unit="s", floor=floor)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from djed.config import Config
 from djed.model.summary import Collected
-from djed.store import facts, inspections, jobs
+from djed.store import facts, inspections, jobs, lookup
 from djed.store.schema import attempts
 from djed.store.schema import inspections as inspection_table
 from djed.store.schema import jobs as job_table
@@ -32,14 +32,14 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
     present = [*store.attempts.glob("djed-*"), *(store.packages / "staging").glob("djed-*")]
     with store.change() as connection:
         savepoint = connection.begin_nested()
-        old = [] if older_than is None else inspections.older(connection, now - older_than)
+        old = [] if older_than is None else lookup.older(connection, now - older_than)
         for id_ in old:
             inspections.remove(connection, id_)
         jobs.remove_unused(connection)
         locks = facts.drop_old_locks(connection, now - config.locks_max_age)
-        artifacts = facts.unused_artifacts(connection, now - _FRESH)
+        artifacts = facts.unused_artifacts(connection, now - _FRESH, place=store.place)
         for artifact in artifacts:
-            facts.drop_artifact(connection, artifact.digest)
+            facts.drop_artifact(connection, artifact.digest, place=store.place)
         used = set(_used_blobs(connection))
         active = set(
             connection.execute(sa.select(job_table.c.attempt).where(job_table.c.state == "active")).scalars()

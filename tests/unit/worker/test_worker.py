@@ -17,7 +17,7 @@ from djed.model.inspection import FINAL, Inspection, JobRecord
 from djed.model.job import Attempt
 from djed.model.result import Result
 from djed.pipeline import Context, Move, Step
-from djed.store import events, inspections, job_records
+from djed.store import events, inspections, job_records, lookup
 from djed.store.schema import attempts
 from djed.store.store import Store
 from djed.testing.fake_runner import FakeRunner, Played
@@ -76,11 +76,11 @@ def until(condition: Callable[[], bool]) -> None:
 def done(store: Store, id_: str) -> Inspection:
     def final() -> bool:
         with store.database.read() as connection:
-            return inspections.get(connection, id_).state in FINAL
+            return lookup.get(connection, id_).state in FINAL
 
     until(final)
     with store.database.read() as connection:
-        return inspections.get(connection, id_)
+        return lookup.get(connection, id_)
 
 
 def states(store: Store) -> list[str]:
@@ -196,7 +196,7 @@ def test_the_timeline_tells_each_step_once_and_in_order(store: Store, config: Co
     with working(store, FakeRunner(), config):
         done(store, id_)
     with store.database.read() as connection:
-        told = [(event.kind, event.data.get("state")) for event in events.after(connection, [id_], 0)]
+        told = [(event.kind, event.data.get("state")) for event in events.after(connection, [id_], "")]
     assert told == [
         ("state", "queued"),
         ("job", "waiting"),

@@ -50,6 +50,7 @@ def _inspections() -> None:
         [sa.literal_column("priority DESC"), "rank", "lead", "seq"],
         "due IS NOT NULL",
     )
+    _partial("inspections_artifact", "inspections", ["artifact"], "artifact IS NOT NULL")
     op.create_index("inspections_listed", "inspections", ["namespace", "seq"])
     op.create_index("inspections_named", "inspections", ["namespace", "name", "seq"])
     _partial(
@@ -57,6 +58,9 @@ def _inspections() -> None:
         "inspections",
         ["namespace", "rank"],
         "state IN ('queued', 'locking', 'building', 'running')",
+    )
+    _partial(
+        "inspections_let_in", "inspections", ["namespace"], "state IN ('locking', 'building', 'running')"
     )
     _partial("inspections_outcome", "inspections", ["namespace", "outcome", "seq"], "outcome IS NOT NULL")
     _partial(
@@ -113,7 +117,7 @@ def _access() -> None:
         sa.Column("quota", sa.Text()),
         sa.Column("retention", sa.Text()),
         sa.Column("created_at", sa.Float(), nullable=False),
-        sa.Column("finish", Long, server_default="0", nullable=False),
+        sa.Column("reached", Long, server_default="0", nullable=False),
         sa.Column("storage", Long, server_default="0", nullable=False),
     )
     op.create_table(
@@ -236,6 +240,10 @@ def _widen() -> None:
         op.alter_column(table, column, type_=sa.BigInteger())
         if column == "seq":
             op.execute(f"ALTER SEQUENCE {table}_seq_seq AS bigint")
+    op.alter_column("inspections", "id", type_=sa.Text(collation="C"))
+    op.execute(
+        "ALTER INDEX artifacts_pkey1 RENAME TO artifacts_pkey"
+    )  # named while the table before was there
     op.drop_index("jobs_single_flight", "jobs")
     op.create_index(
         "jobs_single_flight",

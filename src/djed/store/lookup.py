@@ -1,0 +1,179 @@
+"""Finding inspections: one by what people call it, many by page. Each function takes the connection of the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from djed.errors import ConflictError, NotFoundError, UnreadableError
+from djed.model.inspection import FINAL, Inspection
+from djed.model.summary import Page, Sort, Summary
+from djed.store.inspection_rows import SUMMARY, noun, summary
+from djed.store.schema import UNFINISHED
+from djed.store.schema import inspections as table
+
+__all__ = ["answer_by", "find", "get", "older", "page", "unfinished"]
+
+_FINAL = tuple(FINAL)
+_SHORTEST = 3
+"""Characters of the beginning of an id that are taken for it."""
+_LONGEST = 200
+"""Characters of a reference; what is longer is none."""
+
+
+def get(connection: sa.Connection, id_: str) -> Inspection:
+    """One inspection by its full id. Raises ``NotFoundError``."""
+    row = connection.execute(sa.select(table).where(table.c.id == id_)).one_or_none()
+    if row is None:
+        raise _unknown(id_)
+    return noun(row)
+
+
+def find(connection: sa.Connection, reference: str, *, namespace: str) -> str:
+    """The id meant by an id, a unique beginning of one (3 characters or more), ``latest``, or a name (its newest), in the namespace.
+
+    Raises ``NotFoundError``, ``ConflictError`` where several begin so.
+    """
+    if "\0" in reference or len(reference) > _LONGEST:
+        raise _unknown(reference[:_LONGEST])
+    newest = sa.select(table.c.id).where(table.c.namespace == namespace).order_by(table.c.seq.desc())
+    if reference == "latest":
+        found = connection.execute(newest.limit(1)).scalars().all()
+    else:
+        # By the id alone, which is unique: an order would make the database look for it in another index.
+        row = connection.execute(
+            sa.select(table.c.id, table.c.namespace).where(table.c.id == reference)
+        ).one_or_none()
+        found = [row.id] if row is not None and row.namespace == namespace else []
+    if not found and len(reference) >= _SHORTEST:
+        found = connection.execute(_beginning(reference, namespace)).scalars().all()
+    found = found or connection.execute(newest.where(table.c.name == reference).limit(1)).scalars().all()
+    if len(found) > 1:
+        raise ConflictError(
+            f"Several inspections begin with {reference!r}: {', '.join(found)}.", hint="Give more characters."
+        )
+    if not found:
+        raise _unknown(reference)
+    return str(found[0])
+
+
+def _beginning(reference: str, namespace: str) -> Any:
+    """A range of ids instead of LIKE, which no index serves; ids are of ASCII digits and letters."""
+    return (
+        sa.select(table.c.id)
+        .where(table.c.id > reference, table.c.id < reference + "\x7f", table.c.namespace == namespace)
+        .limit(5)
+    )
+
+
+def _unknown(reference: str) -> NotFoundError:
+    return NotFoundError(f"There is no inspection {reference!r}.", hint="See them with: djed list")
+
+
+def answer_by(connection: sa.Connection, digest: str, *, namespace: str) -> Inspection | None:
+    """The newest inspection of an identical request in the namespace that succeeded."""
+    row = connection.execute(
+        sa.select(table)
+        .where(
+            table.c.request_digest == digest,
+            table.c.namespace == namespace,
+            table.c.state == "done",
+            table.c.outcome == "succeeded",
+        )
+        .order_by(table.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else noun(row)
+
+
+def unfinished(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
+    """Those of the ids that are not final."""
+    rows = connection.execute(sa.select(table.c.id).where(table.c.id.in_(ids), table.c.state.not_in(_FINAL)))
+    return list(rows.scalars())
+
+
+def older(connection: sa.Connection, before: float, *, namespace: str | None = None) -> list[str]:
+    """Final inspections that ended before that time, the oldest first."""
+    query = sa.select(table.c.id).where(table.c.state.in_(_FINAL), table.c.updated_at < before)
+    if namespace is not None:
+        query = query.where(table.c.namespace == namespace)
+    return list(connection.execute(query.order_by(table.c.seq)).scalars())
+
+
+def page(
+    connection: sa.Connection,
+    namespace: str,
+    *,
+    states: Sequence[str],
+    name: str | None,
+    sort: Sort,
+    limit: int,
+    after: str | None,
+) -> Page[Summary]:
+    """A page of the list. ``states`` may hold states and outcomes. Raises ``UnreadableError`` for a cursor that is not of this list."""
+    by_name, down = sort.endswith("name"), sort.startswith("-")
+    keys = (table.c.name, table.c.seq) if by_name else (table.c.seq,)
+    conditions = [table.c.namespace == namespace]
+    if name is not None:
+        conditions.append(table.c.name == name)
+    if after is not None:
+        position = sa.tuple_(*(sa.literal(value) for value in _read_cursor(after, by_name=by_name)))
+        conditions.append(sa.tuple_(*keys) < position if down else sa.tuple_(*keys) > position)
+    order = [key.desc() if down else key for key in keys]
+    # One more than a page tells whether there is a next one.
+    query = _any_of(states, conditions, order, limit + 1) if states else _part(conditions, order, limit + 1)
+    rows = connection.execute(query).all()
+    more = len(rows) > limit
+    cursor = _cursor(rows[limit - 1], by_name=by_name) if more else None
+    return Page(items=[summary(row) for row in rows[:limit]], next=cursor)
+
+
+def _part(conditions: Sequence[Any], order: Sequence[Any], limit: int) -> Any:
+    return sa.select(*SUMMARY).where(*conditions).order_by(*order).limit(limit)
+
+
+def _any_of(states: Sequence[str], conditions: Sequence[Any], order: Sequence[Any], limit: int) -> Any:
+    """A union of one part for each word, for each has an index of its own, and none serves them all."""
+    parts = [
+        _part([*conditions, *condition], order, limit).subquery()
+        for word in dict.fromkeys(states)
+        for condition in _standing(word)
+    ]
+    whole = sa.union(*(sa.select(part) for part in parts)).subquery()
+    return sa.select(whole).order_by(*(_same(key, whole) for key in order)).limit(limit)
+
+
+def _same(key: Any, whole: Any) -> Any:
+    """The same order over another selectable."""
+    if isinstance(key, sa.UnaryExpression):
+        return whole.c[key.element.name].desc()
+    return whole.c[key.name]
+
+
+def _standing(word: str) -> list[list[Any]]:
+    """The conditions under which an inspection stands so: a state or an outcome, in the words of the index that serves it."""
+    if word in {"queued", "locking", "building", "running"}:
+        return [[UNFINISHED, table.c.state == word]]
+    if word in {"refused", "cancelled"}:
+        return [[sa.text("inspections.state IN ('refused', 'cancelled')"), table.c.state == word]]
+    if word == "done":
+        return [[table.c.state == word]]
+    return [[table.c.outcome == word]]
+
+
+def _cursor(row: Any, *, by_name: bool) -> str:
+    return json.dumps([row.name, row.seq] if by_name else [row.seq], separators=(",", ":")).encode().hex()
+
+
+def _read_cursor(text: str, *, by_name: bool) -> list[Any]:
+    try:
+        values = json.loads(bytes.fromhex(text))
+    except (ValueError, RecursionError):
+        values = None
+    kinds = [str, int] if by_name else [int]
+    if not isinstance(values, list) or [type(value) for value in values] != kinds or abs(values[-1]) >= 2**63:
+        raise UnreadableError("The cursor is not one of this list.", hint="Take it from the page before.")
+    return values
