@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from starlette.responses import PlainTextResponse
 
 from djed.api import shapes
 from djed.api.answers import answer
@@ -53,6 +54,12 @@ def lock(engine: Reading, reference: Reference) -> Response:
     if found.lock is None:
         raise ConflictError(f"The inspection {found.id} has no lock (yet): it is {found.state}.")
     return answer(found.lock)
+
+
+@router.get("/recipe", response_class=PlainTextResponse, response_model=str)
+def recipe(engine: Reading, reference: Reference) -> PlainTextResponse:
+    """Get its environment as a Containerfile that can be built by hand, with its very stack where that is known."""
+    return PlainTextResponse(engine.recipe(reference))
 
 
 @router.get("/diff/{other}", response_model=Difference)
