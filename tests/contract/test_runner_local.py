@@ -21,6 +21,9 @@ class NoMaterials:
     def artifact(self, digest: str) -> Path:
         raise NotFoundError(digest)
 
+    def secret(self, namespace: str, name: str) -> bytes:
+        raise NotFoundError(name)
+
 
 @pytest.fixture(params=["none", "process", pytest.param("bwrap", marks=pytest.mark.needs("bwrap"))])
 def level(request: pytest.FixtureRequest) -> SandboxLevel:

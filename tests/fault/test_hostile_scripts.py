@@ -28,6 +28,9 @@ class NoMaterials:
     def artifact(self, digest: str) -> Path:
         raise NotFoundError(digest)
 
+    def secret(self, namespace: str, name: str) -> bytes:
+        raise NotFoundError(name)
+
 
 class Outcome:
     """A result and what lies beside it."""

@@ -26,6 +26,9 @@ class NoMaterials:
     def artifact(self, digest: str) -> Path:
         raise NotFoundError(digest)
 
+    def secret(self, namespace: str, name: str) -> bytes:
+        raise NotFoundError(name)
+
 
 @pytest.fixture
 def runner(data: Path) -> LocalRunner:

@@ -28,6 +28,7 @@ from djed.intake.words import (
     check_name,
     check_os,
     check_path,
+    check_secret,
     check_text,
     check_value,
     check_variable,
@@ -35,6 +36,7 @@ from djed.intake.words import (
 )
 from djed.model.lock import LockedPackage
 from djed.model.quantity import parse_duration, parse_range, parse_size
+from djed.model.secret import SECRETS_PER_REQUEST
 
 __all__ = ["HASHES", "field_checks"]
 
@@ -73,6 +75,13 @@ def _check_targets(targets: tuple[str, ...]) -> None:
         raise WrongValueError("there is no target", hint="Leave the key out for this machine.")
     if len(set(targets)) < len(targets):
         raise ValueError("a target is there twice")
+
+
+def _check_secrets(names: tuple[str, ...]) -> None:
+    if len(names) > SECRETS_PER_REQUEST:
+        raise ValueError(f"a job can have {SECRETS_PER_REQUEST} secrets at most")
+    if len(set(names)) < len(names):
+        raise ValueError("a secret is there twice")
 
 
 def _check_marker(text: str) -> None:
@@ -161,6 +170,8 @@ _CHECKS: Mapping[str, Check] = {
     "Run.timeout": _positive(parse_duration),
     "Run.targets": _check_targets,
     "Run.targets[]": check_name,
+    "Run.secrets": _check_secrets,
+    "Run.secrets[]": check_secret,
     "Run.variables.keys": check_variable,
     "Run.variables.values": check_value,
     "Lock.python": check_version,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from djed.intake.faults import WrongValueError, quote
+from djed.model.secret import SECRET_NAME
 
 __all__ = [
     "between",
@@ -17,6 +18,7 @@ __all__ = [
     "check_name",
     "check_os",
     "check_path",
+    "check_secret",
     "check_text",
     "check_value",
     "check_variable",
@@ -67,6 +69,15 @@ def check_variable(text: str) -> None:
         raise WrongValueError(
             f"{quote(text)} is not the name of a variable",
             hint="A variable has letters, digits and underscores, and does not begin with a digit.",
+        )
+
+
+def check_secret(text: str) -> None:
+    """The name of a secret."""
+    if not SECRET_NAME.fullmatch(text):
+        raise WrongValueError(
+            f"{quote(text)} is not the name of a secret",
+            hint="It has 1 to 63 letters, digits, underscores, dots and hyphens, and begins with a letter or an underscore.",
         )
 
 

@@ -14,7 +14,7 @@ __all__ = ["Materials", "Runner"]
 
 
 class Materials(Protocol):
-    """Where a runner gets what a job needs. Given to the runner by the engine; both methods may be called from any thread."""
+    """Where a runner gets what a job needs. Given to the runner by the engine; its methods may be called from any thread."""
 
     def blob(self, digest: str) -> Path:
         """A local file with the content of that digest, not to be written. Raises ``NotFoundError``."""
@@ -22,6 +22,10 @@ class Materials(Protocol):
 
     def artifact(self, digest: str) -> Path:
         """The folder of that artifact, not to be written. Raises ``NotFoundError``, or ``UnsafeError`` if it was tampered with."""
+        ...
+
+    def secret(self, namespace: str, name: str) -> bytes:
+        """The value of a secret; it must not be written anywhere in the clear. Raises ``NotFoundError``, or what opening it raises."""
         ...
 
 

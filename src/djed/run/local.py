@@ -20,7 +20,7 @@ from djed.model.hardware import Node
 from djed.model.job import Attempt, Handle, JobStatus
 from djed.model.request import SandboxLevel
 from djed.model.result import Result
-from djed.run import machine, sandbox
+from djed.run import machine, sandbox, secrets
 from djed.run.interface import Materials
 from djed.run.jobdir import JobDirectory
 from djed.run.order import Site, order
@@ -77,8 +77,9 @@ class LocalRunner:
             return self.find(attempt) or handle
         chosen = sandbox.choose(self._sandboxes, (self._config.sandbox_floor, attempt.job.sandbox))
         told = order(attempt, directory.path, chosen, site=site, materials=self._materials)
+        values = secrets.given(attempt.job, self._materials)
         if directory.create(told, attempt.job.files, self._materials):
-            self._spawn(attempt.name)
+            self._spawn(attempt.name, values)
         return handle
 
     def find(self, attempt: Attempt) -> Handle | None:
@@ -87,7 +88,7 @@ class LocalRunner:
         if not directory.exists():
             return None
         if not directory.is_over() and directory.supervisor() is None and not self._is_alive(attempt.name):
-            self._spawn(attempt.name)
+            self._spawn(attempt.name, secrets.given(attempt.job, self._materials))
         return Handle(name=attempt.name, target=self.target)
 
     def poll(self, handles: Sequence[Handle]) -> Mapping[str, JobStatus]:
@@ -148,6 +149,8 @@ class LocalRunner:
         if data is None:
             self._end_leftovers(handle.name)
             data = directory.remains(told)
+        with suppress(OSError):  # tried again when it is let go of
+            secrets.take_away(handle.name, told)
         return decode(Result, data | {"hardware": directory.hardware()})
 
     def release(self, handle: Handle) -> None:
@@ -159,6 +162,7 @@ class LocalRunner:
             return
         self._end_leftovers(handle.name)
         try:
+            secrets.take_away(handle.name, directory.order())
             fs.remove_tree(self._packages / "staging" / handle.name)
             fs.remove_tree(directory.path)
         except OSError as error:
@@ -191,12 +195,12 @@ class LocalRunner:
                 )
             return self._site
 
-    def _spawn(self, name: str) -> None:
+    def _spawn(self, name: str, values: Mapping[str, bytes]) -> None:
         directory = self._directory(name).path
         argv = [sys.executable, "-I", "-S", str(_SHIM), str(directory)]
-        pid = process.spawn_detached(
-            argv, env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, log=directory / "shim.log"
-        )
+        env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        with secrets.passed(values) as stdin:
+            pid = process.spawn_detached(argv, env=env, log=directory / "shim.log", stdin=stdin)
         # Nobody else reaps our children, so the number is still this process's.
         descriptor = os.pidfd_open(pid)
         with self._guard:

@@ -10,7 +10,7 @@ from typing import Any
 
 from djed.errors import MissingPartError, RefusedError
 from djed.model.job import Attempt, Job, Place
-from djed.run import places
+from djed.run import places, secrets
 from djed.run.interface import Materials
 from djed.run.sandbox import Bind, Inside, Sandbox, bubblewrap
 
@@ -51,6 +51,9 @@ def order(
     resolved = places.resolve(job, seen)
     variables = _variables(job, seen, site, _UV_CONFIG if boxed and config else config)
     variables |= resolved.variables
+    confided = secrets.plan(attempt.name, job, directory, sandbox)
+    if confided is not None:
+        variables[secrets.VARIABLE] = confided["folder"]
     wrap: list[str] = []
     if boxed:
         inside = Inside(
@@ -85,6 +88,7 @@ def order(
             for name in ("cpu", "memory", "processes", "timeout", "output", "disk")
         },
         "hardware": str(site.data / "node.json"),
+        "secrets": confided,
     }
 
 

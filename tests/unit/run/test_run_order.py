@@ -24,6 +24,9 @@ class Artifacts:
     def artifact(self, digest: str) -> Path:
         return Path("/store") / digest.removeprefix("sha256:")
 
+    def secret(self, namespace: str, name: str) -> bytes:
+        raise NotImplementedError
+
 
 def _order(job: Job, sandbox: Sandbox, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     site = Site(

@@ -5,4 +5,6 @@ lives outside the sandbox, so a job cannot touch what it records, and it outlive
 
 ``attempt.py`` is the entry: lock, start, result file. ``supervise.py`` is the loop, ``command.py`` starts the command, ``capture.py``
 keeps its output, ``cgroup.py`` limits it, ``disk.py`` weighs what it leaves, ``hwinfo.py`` looks at the machine meanwhile.
+For a job with secrets ``secretfiles.py`` hands them over, ``mask.py`` masks them in its output, and ``withhold.py`` looks for them in what
+it leaves.
 """

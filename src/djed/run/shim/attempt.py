@@ -35,13 +35,26 @@ def main(directory):
         os.posix_fallocate(reserve, 0, RESERVED)
     except OSError:
         pass  # not every file system can; then a full disk makes the attempt lost
-    result = supervise.supervise(order, lambda: record_hardware(order))
+    result = supervised(order)
     if result is None:
         return 0  # told to stop, but not by a cancel: the attempt is lost, and the engine decides
     result["hostname"] = os.uname().nodename
     result["node"] = order["node"]
     finish(reserve, result)
     return 0
+
+
+def supervised(order):
+    """What result.json says, ``None`` for an attempt that is given up. Its secrets are taken away before anybody hears that it is over."""
+    if not order.get("secrets"):
+        return supervise.supervise(order, lambda: record_hardware(order))
+    from secretfiles import Secrets  # most jobs have none
+
+    secrets = Secrets(order)
+    try:
+        return supervise.supervise(order, lambda: record_hardware(order), secrets)
+    finally:
+        secrets.remove()
 
 
 def close_inherited():

@@ -20,7 +20,8 @@ def adopt_orphans():
 class Command:
     """A started command and the ends of its pipes that are ours."""
 
-    def __init__(self, order, group):
+    def __init__(self, order, group, files=()):
+        """``files``: a descriptor and a path for each file that is to be in the sandbox beside those of the order."""
         self.bwrap = order["level"] == "bwrap"
         self.stdout, out = _pipe(PIPE_SIZE)
         self.stderr, err = _pipe(PIPE_SIZE)
@@ -33,12 +34,16 @@ class Command:
         if self.bwrap:
             os.write(self.gate, b"+")
             wrap = order["wrap"]
-            argv = wrap[:1] + ["--json-status-fd", str(status), "--block-fd", str(gate)] + wrap[1:] + ["--"] + argv
+            told = ["--json-status-fd", str(status), "--block-fd", str(gate)]
+            for fd, path in files:
+                told += order["secrets"]["options"] + ["--file", str(fd), path]
+            argv = wrap[:1] + told + wrap[1:] + ["--"] + argv
+        passed = ((status, gate) if self.bwrap else ()) + tuple(fd for fd, _ in files)
         supervisor = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                for fd in (status, gate) if self.bwrap else ():
+                for fd in passed:
                     os.set_inheritable(fd, True)
                 _die_with(supervisor)
                 _become(argv, order, group, (out, err))
@@ -47,7 +52,7 @@ class Command:
                 os.write(failed, ("%d %s" % (getattr(error, "errno", None) or 0, text)).encode())
             finally:
                 os._exit(127)
-        for fd in (out, err, failed) + ((status, gate) if self.bwrap else ()):
+        for fd in (out, err, failed) + passed:
             os.close(fd)
 
     def terminate(self, init):

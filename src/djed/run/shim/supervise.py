@@ -18,9 +18,9 @@ PATIENCE = 10.0  # seconds for killed processes to go; one that sleeps in the ke
 CHUNK = 1024 * 1024
 
 
-def supervise(order, meanwhile):
+def supervise(order, meanwhile, secrets=None):
     """Run the command of ``order``; call ``meanwhile`` once it runs. Returns what result.json says, ``None`` if told to abandon it."""
-    supervisor = Supervisor(order)
+    supervisor = Supervisor(order, secrets)
     if os.path.exists("cancel"):
         supervisor.reason = "cancelled"
         return supervisor.result()
@@ -33,8 +33,9 @@ def supervise(order, meanwhile):
 class Supervisor:
     """One command, from start to the last of its descendants."""
 
-    def __init__(self, order):
+    def __init__(self, order, secrets=None):
         self.order = order
+        self.secrets = secrets
         self.limits = order["limits"]
         self.reason = None  # why we ended it: timed_out, cancelled, disk_exceeded, unwritable, abandoned
         self.error = None
@@ -65,10 +66,12 @@ class Supervisor:
         """Start the command."""
         adopt_orphans()
         self.group = cgroup.create("%s.%d" % (self.order["name"], os.getpid()), self.limits, self.order["cpus"])
-        self.captures = {name: Capture(name, self.limits["output"]) for name in ("stdout", "stderr")}
+        capture = self.secrets.capture if self.secrets else Capture
+        self.captures = {name: capture(name, self.limits["output"]) for name in ("stdout", "stderr")}
+        files = self.secrets.hand_over() if self.secrets else []
         self.started_at = time.time()
         self.started = time.monotonic()
-        self.command = Command(self.order, self.group)
+        self.command = Command(self.order, self.group, files)
         self.deadline = self.started + self.limits["timeout"]
         self._listen(self.command.stdout, lambda fd: self._on_output(fd, self.captures["stdout"]))
         self._listen(self.command.stderr, lambda fd: self._on_output(fd, self.captures["stderr"]))
@@ -133,6 +136,8 @@ class Supervisor:
             "limits": self.group.enforced,
         }
         result.update(streams)
+        if self.secrets:
+            result["skipped"] = self.secrets.withhold(self.order["directories"][1])
         self.group.remove()
         return result
 
