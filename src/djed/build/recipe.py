@@ -66,7 +66,12 @@ def recipe(
     words = _words(run, files)
     start = _start(variables, words)
     parts = [
-        [f"FROM {base}", "USER root", f"WORKDIR {HOME}", f'ENV HOME="{HOME}" LANG="C.UTF-8" DJED_OUTPUTS="{HOME}/outputs"'],
+        [
+            f"FROM {base}",
+            "USER root",
+            f"WORKDIR {HOME}",
+            f'ENV HOME="{HOME}" LANG="C.UTF-8" DJED_OUTPUTS="{HOME}/outputs"',
+        ],
         _environment(variables),
         _native(environment.native),
         _stack(environment, lock, python),

@@ -18,11 +18,14 @@ __all__ = ["router"]
 
 
 def _bound(scope: Scope) -> Callable[..., Coroutine[Any, Any, None]]:
-    """The engine of who calls: without a token, in the namespace that the settings give to Amun's clients."""
+    """The engine of who calls: without a token, in the namespace that the settings give to Amun's clients.
+
+    No client of Amun is a page of somebody else's, which must not call through the browser of who can reach us.
+    """
 
     async def bound(request: Request) -> None:
         call, state = call_of(request.scope), state_of(request)
-        if call.principal is None and call.trouble is None:
+        if call.principal is None and call.trouble is None and "origin" not in request.headers:
             call.principal = amun.guest(state.config)
         request.state.engine = state.engine.acting(allow(request, scope))
 

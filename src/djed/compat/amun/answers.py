@@ -9,7 +9,7 @@ from typing import Any
 from djed.model.inspection import FINAL, Inspection, JobRecord
 from djed.model.request import Build, Request, Run
 
-__all__ = ["build_log", "created", "find_run", "log_view", "result", "specification", "status", "submitted"]
+__all__ = ["build_log", "find_run", "log_view", "result", "specification", "status", "submitted"]
 
 _PHASES: Mapping[str, str] = {"queued": "Pending", "refused": "Error", "cancelled": "Failed"}
 """Argo's word for the state of a workflow; for ``done`` it depends on the outcome, and everything else is running."""
@@ -62,15 +62,8 @@ def status(found: Inspection, jobs: Sequence[JobRecord]) -> dict[str, Any]:
 
 def specification(found: Inspection) -> dict[str, Any]:
     """What was asked, as it came in; of an inspection that came by another door, what Amun has words for."""
-    known = (found.origin or {}).get("specification") if (found.origin or {}).get("door") == "amun" else None
-    return dict(known) if isinstance(known, Mapping) else _translated(found)
-
-
-def created(found: Inspection) -> str:
-    """When it was submitted: ISO 8601 in UTC with microseconds and no offset, as Amun wrote ``@created``."""
-    return (
-        datetime.fromtimestamp(found.created_at, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    )
+    origin = found.origin or {}
+    return dict(origin["specification"]) if origin.get("door") == "amun" else _translated(found)
 
 
 def find_run(jobs: Sequence[JobRecord], item: int) -> JobRecord | None:
@@ -224,7 +217,10 @@ def _translated(found: Inspection) -> dict[str, Any]:
         "python_packages": list(environment.packages),
         "environment": [{"name": name, "value": value} for name, value in environment.variables.items()],
         "build": {"requests": _requests(request.build)},
-        "@created": created(found),
+        # ISO 8601 in UTC with microseconds and no offset, as Amun wrote it.
+        "@created": datetime.fromtimestamp(found.created_at, UTC)
+        .replace(tzinfo=None)
+        .isoformat(timespec="microseconds"),
     }
     return told | ({"run": {"requests": _requests(request.run)}} if request.run else {})
 

@@ -78,7 +78,7 @@ def _failure(error: DjedError | HTTPException, request: Request) -> Response:
             "status": status,
             "detail": message,
             "error": message,
-            "parameters": getattr(request.state, "parameters", None) or dict(request.path_params),
+            "parameters": getattr(request.state, "parameters", None) or _parameters(request),
             **({"hint": hint} if hint else {}),
             **({"faults": encode(faults)} if faults else {}),
         },
@@ -87,6 +87,12 @@ def _failure(error: DjedError | HTTPException, request: Request) -> Response:
     response.headers["Content-Type"] = "application/problem+json"
     response.headers.update(_headers(error))
     return response
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    """As they were given: what is wrong with them may be what there is to say."""
+    listing = {key: value for key, value in request.query_params.items() if key in {"page", "limit"}}
+    return {**request.path_params, **listing}
 
 
 def _verdict(error: DjedError | HTTPException) -> tuple[int, str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["guest", "router"]
 
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_LOG = 4 * 2**20
+"""Bytes of a log in an answer."""
 _GENERATED = "OpenAPI-Generator/"
 """How Amun's published client, which was generated from its OpenAPI document, calls itself."""
 
@@ -143,9 +145,11 @@ def build_log(request: Request, inspection_id: Id) -> Response:
     """What the build wrote."""
     found, jobs = _looked_up(request, inspection_id)
     engine = _engine(request)
-    parts = [
-        (job.role, _written(engine, job)) for job in jobs if job.kind != "run" and job.started_at is not None
-    ]
+    parts, left = [], _LOG
+    for job in jobs:
+        if job.kind != "run" and job.started_at is not None and left > 0:
+            parts.append((job.role, _written(engine, job, left)))
+            left -= len(parts[-1][1])
     return _told(found, inspection_id, log=answers.build_log(found, parts))
 
 
@@ -173,7 +177,9 @@ def job_log(request: Request, inspection_id: Id, item: Item) -> Response:
     if run is None or run.started_at is None:
         raise NotFoundError(f"The inspection {inspection_id} has no run {item}, or it has not started.")
     if not _is_generated(request):
-        return _told(found, inspection_id, log=_written(_engine(request), run).decode("utf-8", "replace"))
+        return _told(
+            found, inspection_id, log=_written(_engine(request), run, _LOG).decode("utf-8", "replace")
+        )
     # Amun sent text where its own document says object, so that its client, which was made from the document, failed on it.
     result = answers.result(run)
     return _told(found, inspection_id, log=result and answers.log_view(result))
@@ -208,9 +214,8 @@ def inspection_status(request: Request, inspection_id: Id) -> Response:
 def inspection_specification(request: Request, inspection_id: Id) -> Response:
     """What was asked."""
     found = _found(_engine(request), inspection_id)
-    return _told(
-        found, inspection_id, specification=answers.specification(found), created=answers.created(found)
-    )
+    specification = answers.specification(found)
+    return _told(found, inspection_id, specification=specification, created=specification["@created"])
 
 
 def _told(found: Inspection, reference: str, **more: Any) -> Response:
@@ -243,8 +248,11 @@ def _found(engine: Engine, reference: str) -> Inspection:
     return found
 
 
-def _written(engine: Engine, job: JobRecord) -> bytes:
-    return engine.log(job.id, "stdout") + engine.log(job.id, "stderr")
+def _written(engine: Engine, job: JobRecord, most: int) -> bytes:
+    """What a job wrote on both streams; ``/v1/jobs/{job}/log`` has it where it is more than ``most`` bytes."""
+    stdout = engine.log(job.id, "stdout", limit=most)
+    left = most - len(stdout)
+    return stdout + (engine.log(job.id, "stderr", limit=left) if left > 0 else b"")
 
 
 def _is_generated(request: Request) -> bool:
