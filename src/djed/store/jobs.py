@@ -46,6 +46,8 @@ class Started:
     token: int
     adopted: bool
     """Another worker began it: look for it outside before starting anything."""
+    waited: float = 0.0
+    """Seconds from the creation of the job to its start, where it starts now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +203,8 @@ def _begin(
     spec_ = load(Job, row.spec)
     assert spec_ is not None
     attempt = Attempt(name=name, job_id=row.id, number=number, job=spec_, node=row.node, cpus=granted)
-    return Started(attempt=attempt, token=row.token + 1, adopted=False)
+    waited = max(0.0, now - row.created_at)
+    return Started(attempt=attempt, token=row.token + 1, adopted=False, waited=waited)
 
 
 def _own(connection: sa.Connection, id_: str, owner: str, until: float) -> None:

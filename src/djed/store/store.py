@@ -7,7 +7,8 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -46,6 +47,8 @@ class Store:
         self.database = self._open(data / "djed.sqlite", url)
         self.place = "" if url is None else _place(data)
         """Which machine this is among those that share the database; empty where it is the only one."""
+        self.timed: Callable[[float], None] = lambda _: None
+        """Called with the seconds that each change took, from begin to commit."""
         self.blobs = Blobs(blobs or data / "blobs")
         self.keep_reserve()
 
@@ -103,12 +106,14 @@ class Store:
     @contextmanager
     def change(self, *, by: str | None = None) -> Iterator[sa.Connection]:
         """A transaction that writes; who waits is woken after it, but for ``by``, who makes the change and looks anyway."""
+        begun = time.monotonic()
         with self.database.write() as connection:
             yield connection
             if self.place and self._relay is None:  # else our relay tells what rings here
                 from djed.store.relay import tell
 
                 tell(connection, self.place)
+        self.timed(time.monotonic() - begun)
         ring(self.bells, but=by)
 
     def artifact_path(self, artifact: Artifact) -> Path:

@@ -29,6 +29,7 @@ from djed.store.store import Store
 from djed.toolbox import bell
 from djed.worker import account
 from djed.worker.context import StoreContext
+from djed.worker.counters import Tally
 from djed.worker.harvest import Harvest, Harvester, refused
 from djed.worker.retire import retire
 
@@ -74,6 +75,7 @@ class Worker:
         self._harvest = Harvester(store, context)
         self._bell = bell.Bell(store.bells)
         self.name = self._bell.name
+        self._tally = Tally(store, self.name)
         self._stop = threading.Event()
         self._begun: deque[Started] = deque()
         """Attempts that are ours and not yet known outside."""
@@ -150,6 +152,7 @@ class Worker:
     def _apply(self, moves: list[tuple[Claimed, Move]]) -> list[Claimed]:
         """Write the moves; the inspections that take their next step at once."""
         kept = []
+        made: list[tuple[Claimed, Move]] = []
         new: list[events.NewEvent] = []
         now = time.time()
         with self.store.change(by=self.name) as connection:
@@ -159,9 +162,12 @@ class Worker:
                     _logger.warning("inspection %s: late writer refused", item.inspection.id)
                     continue
                 new += account.record(connection, item, move, now, place=self.store.place)
+                made.append((item, move))
                 if keep:
                     kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
             events.add(connection, new)
+        for item, move in made:
+            self._tally.moved(item, move, now)
         return kept
 
     # Jobs
@@ -185,6 +191,7 @@ class Worker:
                     lease=self.config.lease,
                 )
                 account.tell(connection, fresh, "started", now=now)
+            self._tally.started(fresh)
             self._begun += fresh
             busy |= bool(fresh)
         return busy
@@ -297,6 +304,8 @@ class Worker:
             ours = jobs.retry(connection, started, now=now)
             if ours:
                 account.tell(connection, [started], "retried", now=now)
+        if ours:
+            self._tally.retried(started)
         return ours
 
     def _end(self, started: Started, harvest: Harvest) -> bool:
@@ -318,6 +327,7 @@ class Worker:
             if harvest.report is not None:
                 more["seconds"] = harvest.report["duration"]
             account.tell(connection, [started], harvest.state, now=now, more=more)
+        self._tally.ended(started, harvest)
         return True
 
     # Leases and sleep
@@ -336,6 +346,7 @@ class Worker:
         with self.store.change(by=self.name) as connection:
             self._context.meet(connection, time.time())
             retire(connection, time.time() - self.config.gone)
+            self._tally.beat(connection)
             jobs.renew(connection, self.name, time.time() + self.config.lease)
             adopted = jobs.adopt(
                 connection,
@@ -344,12 +355,14 @@ class Worker:
                 now=time.time(),
                 lease=self.config.lease,
             )
+            self._tally.bury_silent(connection, time.time() - self.config.gone)
         self._begun += adopted
 
     def _hand_back(self, owners: list[str]) -> None:
         with self.store.change(by=self.name) as connection:
             inspections.hand_back(connection, owners)
             jobs.hand_back(connection, owners)
+            self._tally.bury(connection, owners)
 
     def _sleep(self) -> None:
         """Until something changes or a lease wants care. Targets without a descriptor are polled once a second."""

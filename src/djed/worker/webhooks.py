@@ -132,6 +132,7 @@ class Dispatcher:
 
     def _run(self) -> None:
         try:
+            self._store.listen()
             with ThreadPoolExecutor(_SENDERS, thread_name_prefix="djed-webhook") as pool:
                 while not self._stop.is_set():
                     try:
