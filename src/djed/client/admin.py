@@ -49,7 +49,8 @@ class AdminCalls(Calls):
     def set_namespace(self, namespace: Namespace) -> Namespace:
         """Make a namespace, or change it. Raises ``RequestError``."""
         path = place("namespaces", namespace.name)
-        return self._noun(Namespace, Call(method="PUT", path=path, body=encode(namespace)))
+        body = {key: value for key, value in encode(namespace).items() if key != "created_at"}
+        return self._noun(Namespace, Call(method="PUT", path=path, body=body))
 
     def remove_namespace(self, name: str) -> None:
         """Forget an empty namespace and its tokens. Raises ``NotFoundError``, ``ConflictError``."""

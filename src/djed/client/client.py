@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from djed.client.admin import AdminCalls
 from djed.client.connection import TIMEOUT, Call, Connection, place
-from djed.client.follow import Stream, following
+from djed.client.follow import Sign, Stream, is_last, until_final
 from djed.errors import ConfigError, NotFoundError, RequestError, ServerError
 from djed.model.access import Usage
 from djed.model.artifact import Artifact
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 _MOST_EVENTS = 1000
+_LONGEST_WAIT = 60.0
+"""Seconds for which a server lets a call wait."""
+_REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _IN_MEMORY = 2**20
 """Bytes of an output that are held in memory; a larger one goes through a file."""
 _MOST_OUTPUT = 64 * 2**30
@@ -118,6 +123,7 @@ class Client(AdminCalls):
         """What would become of it; the stack is waited for so many seconds."""
         self._upload(submission)
         body = encode(submission.request)
+        wait = min(wait, _LONGEST_WAIT)
         call = Call(method="POST", path="/v1/plan", params={"wait": wait}, body=body, wait=wait)
         return self._noun(Preview, call)
 
@@ -198,13 +204,8 @@ class Client(AdminCalls):
 
     def events(self, ids: Sequence[str], after: str = "") -> Sequence[Event]:
         """What happened to inspections behind the position ``after``, in order; at most 1,000."""
-        params = {"after": after or None}
-        found = [
-            event
-            for id_ in ids
-            for event in self._nouns(Event, Call(method="GET", path=_of(id_, "events"), params=params))
-        ]
-        return sorted(found, key=lambda event: (event.xact, event.seq))[:_MOST_EVENTS]
+        found = [event for id_ in ids for event in islice(self._history(id_, after), _MOST_EVENTS)]
+        return sorted(found, key=_order)[:_MOST_EVENTS]
 
     def follow(
         self, ids: Sequence[str], after: str = "", *, tick: float = 0.25, logs: bool = False
@@ -213,17 +214,41 @@ class Client(AdminCalls):
 
         With ``logs`` and one inspection ``None`` comes also when a job wrote. Ends when all are final.
         """
-        items = [self.get(id_) for id_ in ids]
-        unfinished = {item.id for item in items if item.state not in FINAL}
-        over = [item.id for item in items if item.state in FINAL]
-        yield from self.events(over, after)
-        if not unfinished:
-            return
-        single = len(unfinished) == 1
-        path = _of(next(iter(unfinished)), "stream") if single else "/v1/stream"
-        params = {"logs": "true" if logs and single else None}
-        with Stream(self._connection, path, params=params, after=after) as stream:
-            yield from following(stream, unfinished, tick)
+        items = {item.id: item for item in map(self.get, ids)}
+        for item in items.values():
+            if item.state in FINAL:
+                yield from self._history(item.id, after)
+        unfinished = {item.id for item in items.values() if item.state not in FINAL}
+        if len(unfinished) == 1:
+            path, params = _of(*unfinished, "stream"), {"logs": "true" if logs else None}
+            with Stream(self._connection, path, params=params, after=after) as stream:
+                yield from until_final(stream, unfinished, tick, {})
+        elif unfinished:
+            yield from self._follow_many(unfinished, after, tick)
+
+    def _follow_many(self, unfinished: set[str], after: str, tick: float) -> Iterator[Event | None]:
+        """By the stream of the namespace, which begins now: what happened before is asked for once the stream is open."""
+        with Stream(self._connection, "/v1/stream", params={}, after=after) as stream:
+            known: dict[str, tuple[int, int]] = {}
+            if not after:
+                while stream.next(tick) is not Sign.OPENED:
+                    yield None
+                before = [event for id_ in unfinished for event in self._history(id_)]
+                for event in sorted(before, key=_order):
+                    known[event.inspection] = _order(event)
+                    yield event
+                    if is_last(event):
+                        unfinished.discard(event.inspection)
+            yield from until_final(stream, unfinished, tick, known)
+
+    def _history(self, id_: str, after: str = "") -> Iterator[Event]:
+        """All events of one inspection behind a position."""
+        cursor: str | None = after
+        while cursor is not None:
+            call = Call(method="GET", path=_of(id_, "events"), params={"after": cursor or None})
+            page = self._page(Event, call)
+            yield from page.items
+            cursor = page.next
 
     def queue(self, reference: str) -> QueuePlace:
         """Where it stands, and when it may start."""
@@ -308,6 +333,12 @@ class Client(AdminCalls):
                 self._connection.send(Call(method="PUT", path=path, body=content))
 
 
+def _order(event: Event) -> tuple[int, int]:
+    return event.xact, event.seq
+
+
 def _of(reference: str, *more: str) -> str:
-    """A path below an inspection."""
+    """A path below an inspection. Raises ``NotFoundError`` for what no inspection is called."""
+    if not _REFERENCE.fullmatch(reference):
+        raise NotFoundError(f"There is no inspection {reference!r}.", hint="See them with: djed list")
     return place("inspections", reference, *more)

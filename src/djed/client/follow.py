@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import queue
 import random
 import socket
@@ -12,19 +13,19 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from httpx2 import codes
+
 from djed.client.connection import Call, Connection
 from djed.client.sse import Message, Parser
 from djed.errors import DjedError, RateError, StoreError
 from djed.model.codec import decode
-from djed.model.inspection import Event
+from djed.model.inspection import FINAL, Event
 
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["PATIENCE", "WROTE", "Stream", "event_of", "following"]
+__all__ = ["PATIENCE", "Sign", "Stream", "event_of", "is_last", "until_final"]
 
-WROTE = "wrote"
-"""What :meth:`Stream.next` gives where a job wrote something."""
 PATIENCE = 300.0
 """Seconds without a word of the server after which a follower gives up."""
 _SILENCE = 60.0
@@ -33,6 +34,17 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 _AHEAD = 1000
 """Messages that are read ahead of who asks for them."""
+
+
+class Sign(enum.Enum):
+    """What a stream tells beside events."""
+
+    OPENED = enum.auto()
+    """It is connected for the first time: whatever happens from here on is told."""
+    WROTE = enum.auto()
+    """A job wrote something."""
+    ENDED = enum.auto()
+    """All was told."""
 
 
 class Stream:
@@ -45,8 +57,9 @@ class Stream:
         self._path = path
         self._params = params
         self._after = after
-        self._found: queue.Queue[Event | str | Exception] = queue.Queue(_AHEAD)
+        self._found: queue.Queue[Event | Sign | Exception] = queue.Queue(_AHEAD)
         self._ended = threading.Event()
+        self._opened = False
         self._response: httpx2.Response | None = None
         self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="djed-follow", daemon=True)
@@ -64,10 +77,10 @@ class Stream:
             # Closing does not wake a thread that waits for bytes; the end of the connection does.
             with contextlib.suppress(OSError, KeyError, AttributeError):
                 response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        self._thread.join(5.0)
+        self._thread.join(1.0)
 
-    def next(self, seconds: float) -> Event | str | None:
-        """The next event or :data:`WROTE`; ``None`` after so many seconds without one. Raises what the server refuses, ``ServerError``."""
+    def next(self, seconds: float) -> Event | Sign | None:
+        """What comes next; ``None`` after so many seconds without anything. Raises what the server refuses, ``ServerError``."""
         try:
             found = self._found.get(timeout=seconds)
         except queue.Empty:
@@ -110,34 +123,35 @@ class Stream:
         parser = Parser()
         with self._connection.stream(call, silence=_SILENCE) as response:
             self._response = response
-            if self._ended.is_set():
-                return
+            if response.status_code == codes.NO_CONTENT:
+                self._put(Sign.ENDED)
+                self._ended.set()
             for chunk in response.iter_bytes():
                 self._heard = time.monotonic()
+                if not self._opened:
+                    self._opened = True
+                    self._put(Sign.OPENED)
                 for message in parser.feed(chunk):
-                    self._take(message)
+                    found = event_of(self._connection, message)
+                    if found is not None:
+                        self._put(found)
+                        # Only now: what could not be handed over is asked for again.
+                        self._after = message.id
+                self._after = parser.last_id or self._after
                 if self._ended.is_set():
                     return
 
-    def _take(self, message: Message) -> None:
-        found = event_of(self._connection, message)
-        if found is None:
-            return
-        self._put(found)
-        # Only now: what could not be handed over is asked for again.
-        self._after = message.id or self._after
-
-    def _put(self, found: Event | str | Exception) -> None:
+    def _put(self, found: Event | Sign | Exception) -> None:
         while not self._ended.is_set():
             with contextlib.suppress(queue.Full):
                 self._found.put(found, timeout=0.5)
                 return
 
 
-def event_of(connection: Connection, message: Message) -> Event | str | None:
-    """The event in a message, :data:`WROTE` for a line of a log, ``None`` for what this version does not know."""
+def event_of(connection: Connection, message: Message) -> Event | Sign | None:
+    """The event in a message, ``WROTE`` for a part of a log, ``None`` for what this version does not know."""
     if message.kind == "log":
-        return WROTE
+        return Sign.WROTE
     told = connection.parse(message.data)
     if not isinstance(told, dict) or not {"seq", "inspection", "kind"} <= told.keys():
         return None
@@ -147,13 +161,27 @@ def event_of(connection: Connection, message: Message) -> Event | str | None:
         raise connection.nonsense() from error
 
 
-def following(stream: Stream, unfinished: set[str], tick: float) -> Iterator[Event | None]:
-    """The events of a stream until all of ``unfinished`` are over; ``None`` every ``tick`` seconds, and when a job wrote."""
+def is_last(event: Event) -> bool:
+    """Whether its inspection is final with it."""
+    return event.kind == "done" or (event.kind == "state" and event.data.get("state") in FINAL)
+
+
+def until_final(
+    stream: Stream, unfinished: set[str], tick: float, known: Mapping[str, tuple[int, int]]
+) -> Iterator[Event | None]:
+    """The events of ``unfinished`` until all are over; ``None`` every ``tick`` seconds, and when a job wrote.
+
+    ``known``: by inspection the place (transaction, number) of the last event that the caller has seen.
+    """
     while unfinished:
         found = stream.next(tick)
-        if isinstance(found, Event):
-            yield found
-            if found.kind == "done":
-                unfinished.discard(found.inspection)
-        else:
+        if found is Sign.ENDED:
+            return
+        if not isinstance(found, Event):
             yield None
+        elif found.inspection in unfinished and (found.xact, found.seq) > known.get(
+            found.inspection, (-1, -1)
+        ):
+            yield found
+            if is_last(found):
+                unfinished.discard(found.inspection)

@@ -39,6 +39,8 @@ class Parser:
         self._data: list[str] = []
         self._size = 0
         self._id = ""
+        self.last_id = ""
+        """Where to go on after what was handed out so far; a stream may tell it before its first message."""
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
         """The messages that are complete now. Raises ``ServerError`` where one is larger than ``limit`` bytes."""
@@ -75,6 +77,7 @@ class Parser:
     def _dispatch(self) -> Message | None:
         kind, data = self._kind or "message", self._data
         self._kind, self._data, self._size = "", [], 0
+        self.last_id = self._id
         return Message(kind=kind, data="\n".join(data), id=self._id) if data else None
 
     def _check(self, further: int) -> None:
