@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from djed.config import Config
     from djed.store.relay import Relay
 
-__all__ = ["Store"]
+__all__ = ["Store", "place_of"]
 
 _RESERVE = 4 * 2**20
 
@@ -45,7 +45,7 @@ class Store:
         self._guard = threading.Lock()
         self._relay: Relay | None = None
         self.database = self._open(data / "djed.sqlite", url)
-        self.place = "" if url is None else _place(data)
+        self.place = "" if url is None else place_of(data)
         """Which machine this is among those that share the database; empty where it is the only one."""
         self.timed: Callable[[float], None] = lambda _: None
         """Called with the seconds that each change took, from begin to commit."""
@@ -140,7 +140,7 @@ class Store:
         shutil.rmtree(_set_aside(self.packages / "uv"), ignore_errors=True)
 
 
-def _place(data: Path) -> str:
+def place_of(data: Path) -> str:
     """The identity of a data folder: made once, by one of those who open it first."""
     file = data / "place"
     with writing(file):

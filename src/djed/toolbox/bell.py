@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Bell", "bury", "dead", "ring"]
+__all__ = ["Bell", "alive", "bury", "dead", "ring"]
 
 
 class Bell:
@@ -132,6 +132,12 @@ def dead(folder: Path) -> list[str]:
         finally:
             os.close(lock)
     return found
+
+
+def alive(folder: Path) -> list[str]:
+    """Names of bells at which somebody waits."""
+    gone = set(dead(folder))
+    return [path.stem for path in folder.glob("*.lock") if path.stem not in gone]
 
 
 def bury(folder: Path, name: str) -> None:
