@@ -58,7 +58,7 @@ _CHANGES = {
 def submit(engine: Submitting, document: Written, fresh: Fresh = False, key: Key = None) -> Response:
     """Submit a request. A request to Amun's own API is understood as well."""
     (new,) = engine.submit([read_one(document, engine.config)], fresh=fresh, key=key)
-    return _made(new)
+    return _made(engine, new)
 
 
 @router.post(
@@ -117,7 +117,7 @@ async def get(request: Request, engine: Reading, reference: Reference, wait: Wai
             return is_news or found.state in FINAL
 
         await hub.until(engine, reference, holds, wait)
-    return await run_in_threadpool(_document, request, engine, reference)
+    return await run_in_threadpool(_known_or_whole, request, engine, reference)
 
 
 @router.delete("/inspections/{reference}", status_code=204)
@@ -130,13 +130,13 @@ def remove(engine: Managing, reference: Reference) -> Response:
 @router.post("/inspections/{reference}/cancel", status_code=202, response_model=Inspection)
 def cancel(engine: Submitting, reference: Reference) -> Response:
     """Ask for its cancellation; it is final when its state says so."""
-    return _whole(engine.cancel(reference), 202)
+    return _whole(engine, engine.cancel(reference).id, 202)
 
 
 @router.post("/inspections/{reference}/retry", status_code=201, response_model=Inspection, responses=_MADE)
 def retry(engine: Submitting, reference: Reference) -> Response:
     """Make a new inspection of the same request."""
-    return _made(engine.retry(reference))
+    return _made(engine, engine.retry(reference))
 
 
 @router.post(
@@ -148,28 +148,28 @@ def retry(engine: Submitting, reference: Reference) -> Response:
 )
 def clone(engine: Submitting, reference: Reference, body: Body) -> Response:
     """Make a new inspection of the same request with some fields changed."""
-    return _made(engine.clone(reference, body))
+    return _made(engine, engine.clone(reference, body))
 
 
-def _document(request: Request, engine: Engine, reference: str) -> Response:
+def _known_or_whole(request: Request, engine: Engine, reference: str) -> Response:
     if "if-none-match" in request.headers:
         known = unchanged(request, _tag(reading.version(engine, reference)))
         if known is not None:
             return known
+    return _whole(engine, reference)
+
+
+def _made(engine: Engine, new: Inspection) -> Response:
+    return _whole(engine, new.id, 201, {"Location": f"/v1/inspections/{new.id}"})
+
+
+def _whole(
+    engine: Engine, reference: str, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The inspection as every call answers it, byte by byte: its ETag says so."""
     found = reading.document(engine, reference)
-    return Response(
-        found.body,
-        headers={"ETag": f'"{_tag(found.version)}"', "Cache-Control": "private, no-cache"},
-        media_type="application/json",
-    )
-
-
-def _made(new: Inspection) -> Response:
-    return _whole(new, 201, {"Location": f"/v1/inspections/{new.id}"})
-
-
-def _whole(found: Inspection, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return answer(shapes.shape(found), status, etag=_tag(found), headers=headers)
+    tagged = {**(headers or {}), "ETag": f'"{_tag(found.version)}"', "Cache-Control": "private, no-cache"}
+    return Response(found.body, status, tagged, media_type="application/json")
 
 
 def _tag(found: Inspection | Version) -> str:
