@@ -151,7 +151,7 @@ class Connection:
 
     def _once(self, call: Call) -> Answer:
         with self._open(call) as response:
-            content = self._read(response)
+            content = self._read(response, _MOST)
             return Answer(status=response.status_code, headers=response.headers, content=content)
 
     @contextmanager
@@ -181,7 +181,7 @@ class Connection:
             if response is not None:
                 response.close()
 
-    def _read(self, response: httpx2.Response, most: int = _MOST) -> bytes:
+    def _read(self, response: httpx2.Response, most: int) -> bytes:
         content = bytearray()
         for part in response.iter_bytes():
             content += part
