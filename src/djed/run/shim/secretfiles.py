@@ -50,7 +50,7 @@ class Secrets:
 
     def withhold(self, folder):
         """Take away what holds one of them in a folder of the job; return what there is to tell."""
-        return Withhold(self.patterns).search(folder)
+        return Withhold(self.patterns).search(folder) if self.patterns.longest else []
 
     def remove(self):
         """Take the files away. What is left of them the runner removes."""

@@ -26,14 +26,15 @@ class Withhold:
 
     def search(self, path):
         """Search a folder; return what there is to tell. Raises RuntimeError where something cannot be taken away."""
-        if self._patterns.longest:
-            try:
-                self._folder(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC), "", 0)
-            except FileNotFoundError:
-                pass  # the job took it away itself
-            except OSError as error:
-                # Not the error itself: it names the file, and a name may hold a secret.
-                raise RuntimeError("what the job left cannot be searched for its secrets: %s" % error.strerror) from None
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return []  # the job took it away, or put something else there: nothing of that is kept
+        try:
+            self._folder(folder, "", 0)
+        except OSError as error:
+            # Not the error itself: it names the file, and a name may hold a secret.
+            raise RuntimeError("what the job left cannot be searched for its secrets: %s" % error.strerror) from None
         if self._more:
             self.told.append("and %d more" % self._more)
         return self.told
