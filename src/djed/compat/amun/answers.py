@@ -95,18 +95,16 @@ def build_log(found: Inspection, parts: Sequence[tuple[str, bytes]]) -> str | No
     return "\n".join(text.rstrip("\n") for text in texts) + "\n" if texts else None
 
 
-def _is_built(found: Inspection) -> bool:
+def _is_built(found: Inspection, jobs: Sequence[JobRecord] = ()) -> bool:
     """Whether the build is over and well."""
-    if found.state == "running":
+    if found.state == "running" or any(job.kind == "run" for job in jobs):
         return True
-    if found.state == "cancelled":
-        return found.artifact is not None
     return found.state == "done" and (found.failure is None or found.failure.stage not in _BEFORE_RUNS)
 
 
 def _build(found: Inspection, jobs: Sequence[JobRecord]) -> dict[str, Any]:
     made = [job for job in jobs if job.kind != "run"]
-    if _is_built(found):
+    if _is_built(found, jobs):
         return _container("terminated", made, container=found.artifact)
     if found.state in FINAL:
         return _container("terminated", made, exit_code=_worst(made) or 1, reason=_reason(found))
