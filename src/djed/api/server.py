@@ -62,7 +62,7 @@ def serve(engine: Engine, config: Config, *, ready: Callable[[str], None]) -> No
         timeout_graceful_shutdown=math.ceil(config.serve_stop),
     )
     server = _Server(settings, app.state.djed, lambda: ready(_address(listener)))
-    with engine.working() if config.serve_work else nullcontext():
+    with engine.serving() if config.serve_work else nullcontext():
         server.run([listener])
 
 

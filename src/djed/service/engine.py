@@ -207,6 +207,21 @@ class Engine(Looking):
         with self.works.working():
             yield
 
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """As :meth:`working`, and all that a service does beside it: it tells webhooks, sends logs to other machines, and tidies up."""
+        from djed.worker.shipping import Shipping
+        from djed.worker.upkeep import Upkeep
+        from djed.worker.webhooks import Dispatcher
+
+        with (
+            Dispatcher(self.store, self.config),
+            Shipping(self.store),
+            Upkeep(self.store, self.config),
+            self.working(),
+        ):
+            yield
+
     def wait(self, ids: Sequence[str]) -> Sequence[Inspection]:
         """Work until these inspections are final."""
         with self.working():

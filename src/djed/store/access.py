@@ -147,7 +147,7 @@ def put_namespace(connection: sa.Connection, namespace: Namespace, now: float) -
     values = {
         "weight": namespace.weight,
         "priority": namespace.priority,
-        "quota": dump(namespace.quota),
+        "quota": dump(namespace.quota) if namespace.quota != Quota() else None,
         "retention": dump(namespace.retention),
     }
     if has_namespace(connection, namespace.name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from djed.errors import StoreError, StoreVersionError
+from djed.model.access import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from djed.errors import DjedError
 
-__all__ = ["SCHEMA_VERSION", "Database", "exclusive", "open_database", "upsert"]
+__all__ = ["SCHEMA_VERSION", "Database", "alone", "exclusive", "open_database", "upsert"]
 
 SCHEMA_VERSION = "0002"
 """The newest migration (``store/migrations/versions``); a test holds the two together."""
@@ -128,6 +130,8 @@ class Database(ABC):
     def _create(self, connection: sa.Connection) -> None:
         """A new store gets the tables as they are now, which a test holds equal to all migrations applied in order."""
         self._create_tables(connection)
+        first = {"name": DEFAULT_NAMESPACE, "now": time.time()}
+        connection.execute(sa.text("INSERT INTO namespaces (name, created_at) VALUES (:name, :now)"), first)
         connection.exec_driver_sql(  # as Alembic does it
             "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL,"
             " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
@@ -142,13 +146,18 @@ class Database(ABC):
             raise self._meaning(error) from error
 
 
+def alone(connection: sa.Connection) -> bool:
+    """Whether this is the only transaction that writes now, which it always is on SQLite."""
+    return connection.dialect.name == "sqlite"
+
+
 def exclusive(connection: sa.Connection, *names: str) -> None:
     """Let no other transaction of the store pass here for one of these names before this one ends.
 
     SQLite lets one transaction write at a time anyway; on PostgreSQL it is an advisory lock. Take it before any row, and all names at once:
     then nobody waits for another in a circle.
     """
-    if names and connection.dialect.name == "postgresql":
+    if names and not alone(connection):
         keys = sorted(_key(name) for name in set(names))
         connection.exec_driver_sql(
             "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", (keys,)

@@ -14,6 +14,7 @@ from djed.store.rows import load, load_json
 from djed.store.schema import attempts, inspections, job_uses, jobs
 
 __all__ = [
+    "active",
     "all_attempts",
     "any_queued",
     "attempt_of",
@@ -94,6 +95,14 @@ def current(connection: sa.Connection, job: str) -> tuple[Attempt, dict[str, Any
         .where(jobs.c.id == job)
     ).one_or_none()
     return None if row is None else (attempt_of(row), load_json(row.result))
+
+
+def active(connection: sa.Connection, names: Sequence[str]) -> list[str]:
+    """Those of these attempts that are not over."""
+    rows = connection.execute(
+        sa.select(jobs.c.attempt).where(jobs.c.state == "active", jobs.c.attempt.in_(names))
+    )
+    return list(rows.scalars())
 
 
 def all_attempts(connection: sa.Connection, inspection: str) -> list[AttemptRecord]:

@@ -14,6 +14,7 @@ from djed.store import facts, inspections, jobs, lookup
 from djed.store.schema import attempts
 from djed.store.schema import inspections as inspection_table
 from djed.store.schema import jobs as job_table
+from djed.store.service_schema import uploads
 from djed.store.store import Store
 from djed.toolbox.fs import disk_use, remove_tree
 
@@ -76,7 +77,8 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
 
 
 def _used_blobs(connection: sa.Connection) -> Iterator[str]:
-    """Digests that requests and results name."""
-    for column in (inspection_table.c.request, attempts.c.result, job_table.c.spec):
-        for text in connection.execute(sa.select(column).where(column.is_not(None))).scalars():
+    """Digests that requests and results name, and those of uploads that wait for a request."""
+    for column in (inspection_table.c.request, attempts.c.result, job_table.c.spec, uploads.c.digest):
+        query = sa.select(column).where(column.is_not(None)).execution_options(yield_per=1000)
+        for text in connection.execute(query).scalars():
             yield from _DIGEST.findall(text)

@@ -17,7 +17,7 @@ def worker(*, context: Injected) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with Engine.open(context.config) as engine, engine.working():
+    with Engine.open(context.config) as engine, engine.serving():
         context.console.note("Working on ", bold(str(context.config.data)), dim(" (Ctrl-C stops)"))
         notify("READY=1")
         stop.wait()

@@ -120,6 +120,7 @@ def _access() -> None:
         sa.Column("reached", Long, server_default="0", nullable=False),
         sa.Column("storage", Long, server_default="0", nullable=False),
     )
+    op.execute("INSERT INTO namespaces (name, created_at) VALUES ('default', 0)")
     op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), primary_key=True),
