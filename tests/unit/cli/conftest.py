@@ -14,7 +14,7 @@ import pytest
 from djed.cli.main import main
 from djed.errors import ConflictError, NotFoundError
 from djed.model.artifact import Artifact
-from djed.model.difference import Compared, Difference
+from djed.model.difference import Difference
 from djed.model.hardware import Hardware, Interpreter, Node
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord, Plan
 from djed.model.job import JobState
@@ -22,7 +22,7 @@ from djed.model.lock import Lock, LockedPackage
 from djed.model.observation import Failure, Statistics
 from djed.model.request import Environment, File, Request, Run
 from djed.model.summary import Collected, Page, StoredObservation, Summary
-from djed.service.difference import difference
+from djed.service.difference import between
 
 T = TypeVar("T")
 
@@ -155,8 +155,6 @@ class FakeEngine:
     submitted: list[Any] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     at_work: bool = False
-    compared: list[Compared] = field(default_factory=list)
-    """The metrics of a difference."""
 
     def __enter__(self) -> Self:
         return self
@@ -270,8 +268,7 @@ class FakeEngine:
         return _part(found, limit, after)
 
     def difference(self, a: str, b: str) -> Difference:
-        first, second = self.get(a), self.get(b)
-        return difference(first, second, (self.jobs(first.id), self.jobs(second.id)), self.compared)
+        return between(self, a, b)  # type: ignore[arg-type]
 
     def noise(self, *, repeats: int = 20) -> Statistics:
         self.facts.insert(0, FLOOR)

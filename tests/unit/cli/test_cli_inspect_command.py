@@ -228,9 +228,13 @@ def test_retry_follows_the_new_one(djed: Djed, engine: Any) -> None:
 
 def test_a_log_that_is_over_is_read_once(djed: Djed, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     item = only(engine, "matmul", state="running", outcome=None)
-    read: list[str] = []
-    log = engine.log
-    monkeypatch.setattr(engine, "log", lambda job, *rest: (read.append(job), log(job, *rest))[1])
+    read, log = [], engine.log
+
+    def noted(job: str, *rest: Any) -> Any:
+        read.append(job)
+        return log(job, *rest)
+
+    monkeypatch.setattr(engine, "log", noted)
     engine.history[item.id] = [None, None, None]
     djed("logs", "-f", "matmul", "--stdout", "--job", "run:0")
     assert read.count("job-run:0") == 1

@@ -7,7 +7,6 @@ from cyclopts import Parameter
 
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.difference import difference_lines
-from djed.errors import RequestError
 
 __all__ = ["diff"]
 
@@ -26,12 +25,7 @@ def diff(
     """
     with context.engine() as engine:
         first, second = engine.get(a), engine.get(b)
-        if first.id == second.id:
-            raise RequestError(
-                f"{a!r} and {b!r} are the same inspection, {first.id}.",
-                hint="A name means its newest; give ids: djed list",
-            )
-        found = engine.difference(first.id, second.id)
+        found = engine.difference(a, b)
     if json:
         context.console.json({"a": first.id, "b": second.id, **asdict(found)})
     else:
