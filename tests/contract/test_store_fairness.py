@@ -35,7 +35,8 @@ def names(claimed: list[inspections.Claimed]) -> list[str]:
 
 def begin(store: Store, claimed: inspections.Claimed, state: str = "running") -> None:
     with store.change() as connection:
-        assert inspections.apply(connection, claimed, {"state": state}, now=1.0, park=True, keep=False)
+        change = inspections.Change(claimed=claimed, fields={"state": state}, park=True)
+        assert inspections.apply(connection, [change], now=1.0)
 
 
 def test_one_request_does_not_wait_behind_the_many_of_another_namespace(store: Store) -> None:

@@ -21,7 +21,8 @@ def apply(
     state: str = "running",
 ) -> bool:
     with store.change() as connection:
-        return inspections.apply(connection, claimed, {"state": state}, now=1.0, park=park, keep=keep)
+        change = inspections.Change(claimed=claimed, fields={"state": state}, park=park, keep=keep)
+        return bool(inspections.apply(connection, [change], now=1.0))
 
 
 def test_what_is_claimed_is_not_claimed_again_before_the_lease_ends(store: Store) -> None:

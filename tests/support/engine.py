@@ -52,6 +52,7 @@ def job(
 def attach(store: Store, inspection_: str, *new: NewJob, lead: int = 1) -> None:
     """Give an inspection jobs."""
     with store.change() as connection:
+        jobs.hold(connection, keys=[item.key for item in new if item.key], inspections=[])
         jobs.attach(connection, inspection_, new, turn=jobs.Turn(lead=lead), now=time.time())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from djed.model.inspection import Inspection
 from djed.model.lock import Lock
 from djed.model.observation import Observation
 from djed.model.summary import Page, StoredArtifact, StoredObservation
+from djed.store.database import upsert
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import artifacts, inspections, locks, observations
 
@@ -27,7 +28,7 @@ __all__ = [
     "page_artifacts",
     "page_observations",
     "unused_artifacts",
-    "use_artifact",
+    "use_artifacts",
     "uses_artifact",
 ]
 
@@ -36,8 +37,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 def add_lock(connection: sa.Connection, key: str, lock: Lock, now: float) -> None:
     """Keep a lock as the answer to the question ``key``."""
-    connection.execute(sa.delete(locks).where(locks.c.key == key))
-    connection.execute(sa.insert(locks).values(key=key, record=dump(lock), created_at=now))
+    upsert(connection, locks, ["key"], {"key": key, "record": dump(lock), "created_at": now})
 
 
 def find_lock(connection: sa.Connection, key: str) -> tuple[Lock, float] | None:
@@ -56,18 +56,16 @@ def drop_old_locks(connection: sa.Connection, before: float) -> int:
 
 def add_artifact(connection: sa.Connection, artifact: Artifact, now: float, *, place: str = "") -> None:
     """Keep an artifact of a machine; the newest of a digest counts."""
-    drop_artifact(connection, artifact.digest, place=place)
-    connection.execute(
-        sa.insert(artifacts).values(
-            digest=artifact.digest,
-            place=place,
-            kind=artifact.kind,
-            record=dump(artifact),
-            size=artifact.size,
-            created_at=now,
-            used_at=now,
-        )
-    )
+    values = {
+        "digest": artifact.digest,
+        "place": place,
+        "kind": artifact.kind,
+        "record": dump(artifact),
+        "size": artifact.size,
+        "created_at": now,
+        "used_at": now,
+    }
+    upsert(connection, artifacts, ["digest", "place"], values)
 
 
 def find_artifact(connection: sa.Connection, digest: str, *, place: str | None = None) -> Artifact | None:
@@ -113,13 +111,16 @@ def uses_artifact(connection: sa.Connection, namespace: str, digest: str) -> boo
     return connection.execute(query.limit(1)).first() is not None
 
 
-def use_artifact(connection: sa.Connection, digest: str, now: float, *, place: str = "") -> None:
-    """Remember when it was last used, which is what a clean-up goes by."""
-    connection.execute(
-        sa.update(artifacts)
-        .where(artifacts.c.digest == digest, artifacts.c.place == place)
-        .values(used_at=now)
-    )
+def use_artifacts(connection: sa.Connection, digests: Iterable[str], now: float, *, place: str = "") -> None:
+    """Remember when they were last used, which is what a clean-up goes by."""
+    used = [
+        {"used": digest} for digest in sorted(set(digests))
+    ]  # in one order, so that nobody waits in a circle
+    if used:
+        statement = sa.update(artifacts).where(
+            artifacts.c.digest == sa.bindparam("used"), artifacts.c.place == place
+        )
+        connection.execute(statement.values(used_at=now), used)
 
 
 def drop_artifact(connection: sa.Connection, digest: str, *, place: str = "") -> None:

@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from djed.model.access import Namespace, Quota, Usage
 from djed.model.codec import decode
 from djed.model.request import Request
+from djed.store.database import alone, exclusive
 from djed.store.rows import load_json
 from djed.store.schema import LET_IN, UNFINISHED, inspections, jobs
 from djed.store.service_schema import namespaces
 
-__all__ = ["Allowance", "allowances", "cost", "highest_priority", "let_in", "rank", "usage"]
+__all__ = ["Allowance", "allowances", "cost", "highest_priority", "let_in", "rank", "taking", "usage"]
 
 _UNIT = 1000
 """Rank of one job at weight 1."""
@@ -124,6 +125,15 @@ def allowances(connection: sa.Connection) -> dict[str, Allowance]:
             cpu=_left(quota.cpu, cpus),
         )
     return found
+
+
+def taking(connection: sa.Connection) -> dict[str, Allowance]:
+    """The allowances, for one who takes of them: nobody else takes before this transaction ends."""
+    found = allowances(connection)
+    if not found or alone(connection):
+        return found
+    exclusive(connection, "quotas")
+    return allowances(connection)
 
 
 def usage(connection: sa.Connection, namespace: str) -> Usage:

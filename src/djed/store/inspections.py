@@ -17,6 +17,7 @@ from djed.store.schema import inspections as table
 from djed.store.service_schema import namespaces
 
 __all__ = [
+    "Change",
     "Claimed",
     "add",
     "any_due",
@@ -42,6 +43,23 @@ class Claimed:
     lead: int
     rank: int
     seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What a step decided of an inspection."""
+
+    claimed: Claimed
+    fields: Mapping[str, Any]
+    park: bool = False
+    """Until something wakes it, unless something has since it was claimed."""
+    keep: bool = False
+    """Stay the owner for the next step."""
+
+    def due(self, wakes: int) -> float | None:
+        """The column of that name, if it was woken so often by now."""
+        final = self.fields.get("state") in FINAL
+        return None if final or (self.park and wakes == self.claimed.wakes) else 0.0
 
 
 def add(
@@ -70,7 +88,7 @@ def claim(
     connection: sa.Connection, *, owner: str, now: float, lease: float, limit: int, place: str = ""
 ) -> list[Claimed]:
     """Take what is due and free, in order of priority, turn and age; of new ones only as many as their namespaces' quotas let in."""
-    allowed = fairness.allowances(connection)
+    allowed = fairness.taking(connection)
     rows = connection.execute(
         sa.select(table)
         .where(*_claimable(connection, now, place, allowed))
@@ -119,43 +137,49 @@ def _let_in(row: Any, allowed: Mapping[str, fairness.Allowance]) -> bool:
     return allowed[row.namespace].take_inspection()
 
 
-def apply(
-    connection: sa.Connection,
-    claimed: Claimed,
-    changes: Mapping[str, Any],
-    *,
-    now: float,
-    park: bool,
-    keep: bool,
-) -> bool:
-    """Write what a step decided, if the lease is still ours; ``False``: a late writer, nothing was written.
+def apply(connection: sa.Connection, changes: Sequence[Change], *, now: float) -> set[str]:
+    """Write what steps decided of inspections whose lease is still ours; their ids. Of the others, by late writers, nothing is written."""
+    found = {
+        row.id: row
+        for row in connection.execute(_in_order(table.c.seq.in_([one.claimed.seq for one in changes])))
+    }
+    alike: dict[frozenset[str], list[dict[str, Any]]] = {}
+    written = set()
+    for change in changes:
+        inspection = change.claimed.inspection
+        row = found.get(inspection.id)
+        if row is None or row.token != inspection.token:
+            continue
+        values = {"updated_at": now, "due": change.due(row.wakes), **columns(change.fields)}
+        if not change.keep:
+            values |= {"owner": None, "lease_until": 0.0}
+        alike.setdefault(frozenset(values), []).append({"this": change.claimed.seq, **values})
+        written.add(inspection.id)
+    for rows in alike.values():
+        connection.execute(sa.update(table).where(table.c.seq == sa.bindparam("this")), rows)
+    return written
 
-    ``park``: until something wakes it, unless something has since it was claimed. ``keep``: stay the owner for the next step.
-    """
-    final = changes.get("state") in FINAL
-    due: Any = None if final else sa.case((table.c.wakes == claimed.wakes, None), else_=0.0) if park else 0.0
-    values = {"updated_at": now, "due": due, **columns(changes)}
-    if not keep:
-        values |= {"owner": None, "lease_until": 0.0}
-    inspection = claimed.inspection
-    done = connection.execute(
-        sa.update(table).where(table.c.id == inspection.id, table.c.token == inspection.token).values(values)
-    )
-    return bool(done.rowcount)
+
+def _in_order(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The inspections, locked one after another, as all do it (:mod:`djed.store.jobs`)."""
+    query = sa.select(table.c.seq, table.c.id, table.c.token, table.c.wakes)
+    return query.where(which).order_by(table.c.seq).with_for_update(key_share=True)
 
 
 def wake(connection: sa.Connection, ids: Iterable[str], *, size: int = 0) -> None:
     """Make parked inspections due, and let those in work know that they must look again; ``size`` bytes more are kept for each."""
+    which = _in_order(table.c.id.in_(list(ids)) & table.c.state.not_in(_FINAL)).with_only_columns(table.c.seq)
     connection.execute(
         sa.update(table)
-        .where(table.c.id.in_(list(ids)), table.c.state.not_in(_FINAL))
+        .where(table.c.seq.in_(which))
         .values(due=0.0, wakes=table.c.wakes + 1, size=table.c.size + size)
     )
 
 
 def hand_back(connection: sa.Connection, owners: Sequence[str]) -> None:
     """End the leases of workers that stop or are dead."""
-    connection.execute(sa.update(table).where(table.c.owner.in_(owners)).values(owner=None, lease_until=0.0))
+    which = _in_order(table.c.owner.in_(owners)).with_only_columns(table.c.seq)
+    connection.execute(sa.update(table).where(table.c.seq.in_(which)).values(owner=None, lease_until=0.0))
 
 
 def flag_cancel(connection: sa.Connection, id_: str) -> bool:

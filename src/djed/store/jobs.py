@@ -1,4 +1,8 @@
-"""Jobs and their attempts in the database. Each function takes the connection of the caller's transaction."""
+"""Jobs and their attempts in the database. Each function takes the connection of the caller's transaction.
+
+Where several transactions write at a time, all take their rows in one order, so that nobody waits in a circle: jobs, inspections,
+namespaces, artifacts; within a table by ``seq`` or name.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from djed.model.inspection import FINAL
 from djed.model.job import Attempt, Job, JobState, NewJob
 from djed.model.observation import Failure
 from djed.store import fairness, inspections, job_records
+from djed.store.database import alone, exclusive
 from djed.store.job_records import attempt_of
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import attempts, job_uses, jobs
@@ -29,6 +34,8 @@ __all__ = [
     "cancel_for",
     "finish",
     "hand_back",
+    "hold",
+    "recall",
     "remove_unused",
     "renew",
     "retry",
@@ -60,10 +67,28 @@ class Turn:
     namespace: str = DEFAULT_NAMESPACE
 
 
+def hold(connection: sa.Connection, *, keys: Sequence[str], inspections: Sequence[str]) -> None:
+    """Let nobody make, end or change jobs with these keys, nor those of these inspections, before this transaction ends.
+
+    So who attaches to a job that runs is woken by its end. To be done before anything else is written.
+    """
+    if alone(connection) or not (keys or inspections):
+        return
+    exclusive(connection, *(f"job:{key}" for key in keys))
+    theirs = sa.select(job_uses.c.job).where(job_uses.c.inspection.in_(inspections))
+    same = jobs.c.key.in_(keys) & jobs.c.state.in_(_UNFINISHED)
+    connection.execute(_in_order(same | jobs.c.id.in_(theirs)))
+
+
+def _in_order(which: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
+    """The jobs, locked one after another."""
+    return sa.select(jobs.c.seq).where(which).order_by(jobs.c.seq).with_for_update(key_share=True)
+
+
 def attach(
     connection: sa.Connection, inspection: str, new: Sequence[NewJob], *, turn: Turn, now: float
 ) -> None:
-    """Give an inspection its jobs."""
+    """Give an inspection its jobs, whose keys are held (:func:`hold`)."""
     for item in new:
         shared = None
         if item.key is not None:
@@ -130,6 +155,7 @@ def start(
     The attempt rows are part of the transaction: nothing is started outside before they are committed. A job that does not fit the node now
     is not overtaken, so that large ones do not starve; one whose namespace holds its quota steps aside.
     """
+    exclusive(connection, f"node:{node}")  # two workers of a machine must not grant the same CPU
     active = connection.execute(
         sa.select(jobs.c.cpus, jobs.c.memory, jobs.c.serial).where(
             jobs.c.state == "active", jobs.c.node == node
@@ -141,7 +167,7 @@ def start(
     serials = {row.serial for row in active if row.serial}
     if not free:
         return []
-    allowed = fairness.allowances(connection)
+    allowed = fairness.taking(connection)
     idle = [name for name, item in allowed.items() if item.idle]
     rows = connection.execute(
         sa.select(jobs)
@@ -215,14 +241,29 @@ def _own(connection: sa.Connection, id_: str, owner: str, until: float) -> None:
 
 def renew(connection: sa.Connection, owner: str, until: float) -> None:
     """Keep all attempts of a worker."""
-    connection.execute(
-        sa.update(jobs).where(jobs.c.owner == owner, jobs.c.state == "active").values(lease_until=until)
-    )
+    mine = _in_order((jobs.c.owner == owner) & (jobs.c.state == "active"))
+    connection.execute(sa.update(jobs).where(jobs.c.seq.in_(mine)).values(lease_until=until))
 
 
 def hand_back(connection: sa.Connection, owners: Sequence[str]) -> None:
     """End the leases of workers that stop or are dead; what runs, runs on and is adopted."""
-    connection.execute(sa.update(jobs).where(jobs.c.owner.in_(owners)).values(owner=None, lease_until=0.0))
+    _let_go(connection, jobs.c.owner.in_(owners))
+
+
+def recall(connection: sa.Connection, owner: str, known: Sequence[str]) -> set[str]:
+    """The attempts that a worker has after trouble with the store, in which it may have missed what it wrote itself.
+
+    Attempts that are its own without its knowing are let go of, so that somebody adopts them.
+    """
+    mine = (jobs.c.owner == owner) & (jobs.c.state == "active")
+    _let_go(connection, mine & jobs.c.attempt.not_in(known))
+    return set(connection.execute(sa.select(jobs.c.attempt).where(mine)).scalars())
+
+
+def _let_go(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+    connection.execute(
+        sa.update(jobs).where(jobs.c.seq.in_(_in_order(which))).values(owner=None, lease_until=0.0)
+    )
 
 
 def finish(

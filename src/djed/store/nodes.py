@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from djed.model.hardware import Node
+from djed.store.database import upsert
 from djed.store.rows import dump, load
 from djed.store.schema import jobs
 from djed.store.service_schema import nodes as table
@@ -16,11 +17,9 @@ __all__ = ["alive", "forget", "load_of", "put", "seen", "silent_places"]
 
 def put(connection: sa.Connection, nodes: Sequence[Node], now: float) -> None:
     """Tell of nodes, in the place of what was told of them before."""
-    for node in nodes:
-        connection.execute(sa.delete(table).where(table.c.id == node.id))
-        connection.execute(
-            sa.insert(table).values(id=node.id, place=node.place, record=dump(node), seen_at=now)
-        )
+    for node in sorted(nodes, key=lambda node: node.id):
+        values = {"id": node.id, "place": node.place, "record": dump(node), "seen_at": now}
+        upsert(connection, table, ["id"], values)
 
 
 def seen(connection: sa.Connection, nodes: Sequence[Node], now: float) -> None:

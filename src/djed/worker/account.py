@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from djed.model.inspection import FINAL
@@ -14,12 +14,22 @@ from djed.store.jobs import Started
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-__all__ = ["record", "tell"]
+__all__ = ["prepare", "record", "tell", "use"]
 
 
-def record(
-    connection: sa.Connection, item: Claimed, move: Move, now: float, *, place: str
-) -> list[events.NewEvent]:
+def prepare(connection: sa.Connection, moves: Sequence[tuple[Claimed, Move]]) -> None:
+    """Hold the jobs that these moves will touch."""
+    keys = [job.key for _, move in moves for job in move.jobs if job.key is not None]
+    jobs.hold(connection, keys=keys, inspections=[item.inspection.id for item, move in moves if move.cancel])
+
+
+def use(connection: sa.Connection, moves: Sequence[tuple[Claimed, Move]], now: float, *, place: str) -> None:
+    """Remember that the artifacts of these moves are in use."""
+    artifacts = [move.changes["artifact"] for _, move in moves if move.changes.get("artifact")]
+    facts.use_artifacts(connection, artifacts, now, place=place)
+
+
+def record(connection: sa.Connection, item: Claimed, move: Move, now: float) -> list[events.NewEvent]:
     """What a move brings with it: jobs, observations; and the events that tell of it."""
     inspection, id_ = item.inspection, item.inspection.id
     turn = jobs.Turn(
@@ -31,8 +41,6 @@ def record(
     jobs.attach(connection, id_, move.jobs, turn=turn, now=now)
     if move.cancel and not jobs.cancel_for(connection, id_) and move.park:
         inspections.wake(connection, [id_])
-    if artifact := move.changes.get("artifact"):
-        facts.use_artifact(connection, artifact, now, place=place)
     facts.add_observations(connection, inspection, move.observations, now)
     told: list[tuple[str, Mapping[str, Any]]] = [
         ("job", {"role": role, "state": "cached", "detail": detail}) for role, detail in move.cached

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from djed.config import Config
-from djed.errors import DjedError, RunnerError, StoreError
+from djed.errors import DjedError, RunnerError, StoreBusyError, StoreError
 from djed.model.hardware import Node
 from djed.model.inspection import FINAL
 from djed.model.job import Handle
@@ -83,6 +83,8 @@ class Worker:
         self._harvested: list[tuple[_Watched, Harvest]] = []
         self._guard = threading.Lock()
         self._renewed = 0.0
+        self._shaken = False
+        """Whether the store failed, so that we may not know what became of what we wrote."""
 
     def stop(self) -> None:
         """End :meth:`run` soon; from any thread. What runs, runs on, and is adopted by the next worker."""
@@ -91,6 +93,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until stopped."""
+        self.store.listen()
         with ThreadPoolExecutor(_HARVESTERS, thread_name_prefix="djed-harvest") as pool:
             try:
                 while not self._stop.is_set():
@@ -101,16 +104,26 @@ class Worker:
                             raise
                         # Nothing is lost: leases and attempts wait until the store can be written again.
                         _logger.warning("%s", error)
+                        self._shaken = True
                         self._bell.wait(_PATIENCE)
             finally:
                 pool.shutdown(wait=True)
                 try:
-                    self._write_harvests()
-                    self._hand_back([self.name])
+                    self._leave()
                 finally:
                     self._bell.close()
 
+    def _leave(self) -> None:
+        """Give back what is ours. Where the store is away that is done by time: leases end, results wait with their jobs."""
+        try:
+            self._write_harvests()
+            self._hand_back([self.name])
+        except StoreBusyError as error:
+            _logger.warning("%s", error)
+
     def _turn(self, pool: ThreadPoolExecutor) -> None:
+        if self._shaken:
+            self._recall()
         self._look_after_leases()
         busy = self._advance()
         busy |= self._start()
@@ -155,16 +168,19 @@ class Worker:
         made: list[tuple[Claimed, Move]] = []
         new: list[events.NewEvent] = []
         now = time.time()
+        changes = [_change(item, move) for item, move in moves]
         with self.store.change(by=self.name) as connection:
-            for item, move in moves:
-                keep = not move.park and move.changes.get("state") not in FINAL
-                if not inspections.apply(connection, item, move.changes, now=now, park=move.park, keep=keep):
+            account.prepare(connection, moves)
+            written = inspections.apply(connection, changes, now=now)
+            for (item, move), change in zip(moves, changes, strict=True):
+                if item.inspection.id not in written:
                     _logger.warning("inspection %s: late writer refused", item.inspection.id)
                     continue
-                new += account.record(connection, item, move, now, place=self.store.place)
+                new += account.record(connection, item, move, now)
                 made.append((item, move))
-                if keep:
+                if change.keep:
                     kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
+            account.use(connection, made, now, place=self.store.place)
             events.add(connection, new)
         for item, move in made:
             self._tally.moved(item, move, now)
@@ -217,6 +233,8 @@ class Worker:
                 return
             self._end(started, refused(attempt.job, error))
         except DjedError as error:
+            if isinstance(error, StoreError) and error.transient:
+                raise
             self._end(started, refused(attempt.job, error))
         else:
             self._watched[attempt.name] = _Watched(started=started, handle=handle, runner=runner)
@@ -358,10 +376,19 @@ class Worker:
             self._tally.bury_silent(connection, time.time() - self.config.gone)
         self._begun += adopted
 
+    def _recall(self) -> None:
+        """After trouble: what was committed without our hearing of it is free again, and what is ours no more is left alone."""
+        with self.store.change(by=self.name) as connection:
+            known = [*(one.attempt.name for one in self._begun), *self._watched]
+            ours = jobs.recall(connection, self.name, known)
+            inspections.hand_back(connection, [self.name])
+        self._begun = deque(one for one in self._begun if one.attempt.name in ours)
+        self._shaken = False
+
     def _hand_back(self, owners: list[str]) -> None:
         with self.store.change(by=self.name) as connection:
-            inspections.hand_back(connection, owners)
             jobs.hand_back(connection, owners)
+            inspections.hand_back(connection, owners)
             self._tally.bury(connection, owners)
 
     def _sleep(self) -> None:
@@ -390,6 +417,11 @@ def _release(watched: _Watched) -> None:
 
 def _cpus(node: Node) -> tuple[int, ...]:
     return node.hardware.cpus or tuple(range(node.hardware.cores))
+
+
+def _change(item: Claimed, move: Move) -> inspections.Change:
+    keep = not move.park and move.changes.get("state") not in FINAL
+    return inspections.Change(claimed=item, fields=move.changes, park=move.park, keep=keep)
 
 
 def _fields(move: Move) -> dict[str, Any]:
