@@ -105,9 +105,10 @@ MEASURES: Mapping[str, Measure] = {
 
 
 class Counters:
-    """Values of :data:`MEASURES`. Safe for threads."""
+    """Values of measures. Safe for threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, measures: Mapping[str, Measure] = MEASURES) -> None:
+        self._measures = measures
         self._guard = threading.Lock()
         self._values: dict[str, dict[tuple[str, ...], list[float]]] = {}
         """By name and label values: a counter's one value; a histogram's count of each bucket, infinity too, and its sum."""
@@ -115,11 +116,11 @@ class Counters:
     def add(self, name: str, n: float = 1.0, **labels: str) -> None:
         """Count."""
         with self._guard:
-            self._of(MEASURES[name], labels)[0] += n
+            self._of(self._measures[name], labels)[0] += n
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Take a duration into a histogram."""
-        measure = MEASURES[name]
+        measure = self._measures[name]
         with self._guard:
             cell = self._of(measure, labels)
             cell[bisect_left(measure.buckets, value)] += 1
@@ -133,7 +134,7 @@ class Counters:
         """Measure, label values and values of each."""
         with self._guard:
             return [
-                (MEASURES[name], labels, tuple(cell))
+                (self._measures[name], labels, tuple(cell))
                 for name, cells in self._values.items()
                 for labels, cell in cells.items()
             ]
