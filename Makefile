@@ -28,7 +28,7 @@ demo: .venv/dev.stamp
 	@tools/demo.sh
 
 test: .venv/dev.stamp
-	@PYTHON="$(PYTHON)" tools/parts.sh want bubblewrap gcc python3-dev
+	@PYTHON="$(PYTHON)" tools/parts.sh want bubblewrap gcc postgresql python3-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 	@$(MAKE) --no-print-directory test-matrix
 
@@ -43,7 +43,7 @@ check: .venv/dev.stamp
 	$(BIN)/python tools/gates.py
 
 bench: .venv/bench.stamp
-	@PYTHON="$(PYTHON)" tools/parts.sh want bubblewrap
+	@PYTHON="$(PYTHON)" tools/parts.sh want bubblewrap postgresql wrk
 	$(BIN)/python -m benchmarks $(ONLY)
 
 docs: .venv/dev.stamp

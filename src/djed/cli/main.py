@@ -45,6 +45,7 @@ COMMANDS = {
     "token": "token:app",
     "namespace": "namespace:app",
     "audit": "audit:audit",
+    "store": "store:app",
 }
 
 _REPEATED = {
