@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from djed.api.state import call_of
+from djed.compat import amun
 from djed.errors import DjedError, Fault, RateError, RequestError, StoreError, TokenError
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def http_problem(request: Request, error: Exception) -> Response:
     from starlette.exceptions import HTTPException
 
     assert isinstance(error, HTTPException)
+    if request.url.path.startswith(f"{amun.PATH}/"):
+        return amun.failure(error, request)
     status = error.status_code
     phrase = HTTPStatus(status).phrase
     detail = error.detail if error.detail != phrase else _DETAILS.get(status, f"{phrase}.")

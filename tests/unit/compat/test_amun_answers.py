@@ -54,7 +54,7 @@ CASES: list[tuple[str, Inspection, list[JobRecord], dict[str, Any], str]] = [
     ("lock failed", inspection("done", **failed("lock", "conflict")), [job("lock", "failed", code=1)], {"exit_code": 1}, "Failed"),
     ("no python", inspection("done", **failed("plan", "no_python")), [], {"state": "terminated", "exit_code": 1}, "Failed"),
     ("refused", inspection("refused", **failed("plan", "refused")), [], {"state": "terminated", "reason": "Refused"}, "Error"),
-    ("cancelled early", inspection("cancelled", artifact="sha256:a"), [job("build", "cancelled")], {"reason": "Cancelled", "exit_code": 1}, "Failed"),
+    ("cancelled early", inspection("cancelled", artifact="sha256:a"), [job("build", "cancelled")], {"reason": "Cancelled"}, "Failed"),
     ("cancelled late", inspection("cancelled"), [job("build"), job("run:0", "cancelled")], {"reason": "Completed"}, "Failed"),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ docs/reference/amun.md has every route, and what is there beside Amun's own.
 
 from __future__ import annotations
 
-from djed.compat.amun.errors import SERVICE_VERSION
+from djed.compat.amun.errors import PATH, SERVICE_VERSION, failure
 from djed.compat.amun.routes import guest, router
 
-__all__ = ["SERVICE_VERSION", "guest", "router"]
+__all__ = ["PATH", "SERVICE_VERSION", "failure", "guest", "router"]

@@ -20,12 +20,15 @@ from djed import __version__
 from djed.errors import DjedError, NotFoundError, RateError, RequestError, TokenError, UnreadableError
 from djed.model.codec import encode
 
-__all__ = ["API_VERSION", "SERVICE_VERSION", "AmunRoute", "respond"]
+__all__ = ["API_VERSION", "PATH", "SERVICE_VERSION", "AmunRoute", "failure", "respond"]
 
 API_VERSION = "0.10.6"
 """The version of Amun whose API this is."""
 SERVICE_VERSION = f"{API_VERSION}+djed.{__version__}"
 """What the header ``X-Amun-Version`` says, and the metric ``amun_api_info``."""
+
+PATH = "/api/v1"
+"""Below it, everything is Amun's."""
 
 _HEADER = "X-Amun-Version"
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -42,7 +45,7 @@ class AmunRoute(APIRoute):
             try:
                 response = await serve(request)
             except (DjedError, HTTPException, RequestValidationError) as error:
-                response = _failure(_known(error), request)
+                return failure(_known(error), request)
             response.headers[_HEADER] = SERVICE_VERSION
             return response
 
@@ -67,7 +70,8 @@ def _known(error: DjedError | HTTPException | RequestValidationError) -> DjedErr
     return UnreadableError(f"{'.'.join(map(str, steps))}: {first['msg']}.")
 
 
-def _failure(error: DjedError | HTTPException, request: Request) -> Response:
+def failure(error: DjedError | HTTPException, request: Request) -> Response:
+    """An error, also of the framework: where there is nothing at a path, or another method."""
     status, message = _verdict(error)
     hint = error.hint if isinstance(error, DjedError) else None
     faults = error.faults if isinstance(error, RequestError) else ()
@@ -85,6 +89,7 @@ def _failure(error: DjedError | HTTPException, request: Request) -> Response:
         status,
     )
     response.headers["Content-Type"] = "application/problem+json"
+    response.headers[_HEADER] = SERVICE_VERSION
     response.headers.update(_headers(error))
     return response
 
@@ -101,11 +106,11 @@ def _verdict(error: DjedError | HTTPException) -> tuple[int, str]:
     return 400 if error.status == HTTPStatus.UNPROCESSABLE_ENTITY else error.status, error.message
 
 
-def _headers(error: DjedError | HTTPException) -> dict[str, str]:
+def _headers(error: DjedError | HTTPException) -> Mapping[str, str]:
+    if isinstance(error, HTTPException):
+        return error.headers or {}
     if isinstance(error, TokenError):
         return {"WWW-Authenticate": 'Bearer realm="djed"'}
     if isinstance(error, RateError):
         return {"Retry-After": str(max(1, round(error.after)))}
-    if isinstance(error, DjedError) and error.transient:
-        return {"Retry-After": "5"}
-    return {}
+    return {"Retry-After": "5"} if error.transient else {}
