@@ -8,8 +8,10 @@ import pytest
 
 from djed.compat.amun import answers
 from djed.model.inspection import Inspection, JobRecord
+from djed.model.lock import Lock
 from djed.model.observation import Failure, FailureClass, Stage
 from djed.model.request import Build, Environment, Request, Resources, Run
+from tests.support.assemblies import locked
 
 RUN = Run(command=("true",), repeat=2)
 SIX = {"container", "exit_code", "finished_at", "reason", "started_at", "state"}
@@ -118,8 +120,13 @@ def test_the_build_log_has_every_job_and_the_reason() -> None:
     assert log == "== lock ==\nresolved\n== build ==\n\ufffd\nIt failed.\n"
     assert answers.build_log(inspection(), []) is None
     assert answers.build_log(inspection("done", **failed("plan")), []) == "It failed.\n"
-    assert "nothing had to be built" in (answers.build_log(inspection("running"), []) or "")
-    assert answers.build_log(inspection("done", **failed("run")), [("build", b"ok")]) == "== build ==\nok\n"
+    lock = Lock(packages=(locked("six", "1.17.0"), locked("app", "1.0")))
+    built = inspection("done", **failed("run"), lock=lock)
+    assert (
+        answers.build_log(built, [("build", b"ok")])
+        == "== build ==\nok\n== stack ==\napp==1.0\nsix==1.17.0\n"
+    )
+    assert answers.build_log(inspection("running"), []) == "== stack ==\n", "it was there already"
 
 
 def test_a_result_has_a_digest_of_the_script_even_where_there_is_none() -> None:

@@ -86,12 +86,16 @@ def log_view(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_log(found: Inspection, parts: Sequence[tuple[str, bytes]]) -> str | None:
-    """The logs of all jobs that made the environment, by their roles, and why it failed; ``None`` while there is nothing to tell."""
+    """The logs of all jobs that made the environment, by their roles, then what is in it or why it failed.
+
+    ``None`` while there is nothing to tell. What installs the packages is silent where all is well, so the stack is told here.
+    """
     texts = [f"== {role} ==\n{data.decode('utf-8', 'replace')}" for role, data in parts]
     if found.failure is not None and found.failure.stage in _BEFORE_RUNS:
         texts.append(found.failure.message)
-    elif not parts and _is_built(found):
-        texts.append("The environment was there already: nothing had to be built.")
+    elif _is_built(found):
+        stack = sorted((found.lock.stack if found.lock else {}).items())
+        texts.append("\n".join(["== stack ==", *(f"{name}=={version}" for name, version in stack)]))
     return "\n".join(text.rstrip("\n") for text in texts) + "\n" if texts else None
 
 
