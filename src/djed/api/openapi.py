@@ -2,133 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from copy import deepcopy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
-from djed.api import shapes
+from djed import __version__
 from djed.api.problems import MEDIA_TYPE
-from djed.intake.schema import schema as of_requests
 
-__all__ = ["document"]
+__all__ = ["document", "reference"]
 
-_TAGS = {
-    "inspections": "Requests, and what came of them.",
-    "jobs": "What was executed, what it wrote and what it left.",
-    "artifacts": "What builds left behind.",
-    "observations": "Facts with their evidence.",
-    "nodes": "Where jobs run.",
-    "planning": "What would become of a request.",
-    "files": "Contents that requests name by their digest.",
-    "namespace": "What a namespace holds.",
-    "secrets": "What jobs may know and nobody else.",
-    "webhooks": "Who is told of events.",
-    "administration": "Tokens, namespaces, the audit log, clean-up.",
-    "service": "The service itself.",
+_DESCRIPTION = """\
+Submit requests, follow what comes of them, and ask for what was found. Times are Unix times in seconds, sizes are bytes, durations are
+seconds. In answers a key that holds its default may be left out, and new keys may be added. Every error is a problem (RFC 9457).
+"""
+
+_PROBLEMS = {
+    "400": "The body, a cursor or the head of the call cannot be read.",
+    "401": "There is no token, or it is unknown, expired or revoked.",
+    "403": "The token's scope does not allow it.",
+    "404": "There is no such thing in the token's namespace.",
+    "405": "The path does not take this method; `Allow` says which it takes.",
+    "408": "The call did not come in time.",
+    "409": "Not possible in this state.",
+    "413": "The body is too large.",
+    "415": "The type of the body is not understood.",
+    "422": "The request is wrong; `faults` has every fault with its path.",
+    "429": "Too many calls; `Retry-After` says when to try again.",
+    "431": "The head of the call is too large.",
+    "500": "The server failed.",
+    "502": "A target or a foreign server failed.",
+    "503": "The server, its store or a part of it cannot serve now; `Retry-After` says when to try again.",
+    "507": "There is no space left.",
 }
-_OURS = "/v1/"
-_PROBLEM = {
-    "type": "object",
+"""What may go wrong with any call."""
+
+_PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
-    "description": "What is wrong, where, and what to do (RFC 9457).",
+    "description": "What went wrong, as RFC 9457 has it.",
+    "type": "object",
     "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
-        "type": {"type": "string", "description": "Which error, as `urn:djed:error:not-found`."},
-        "title": {"type": "string"},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "A sentence."},
+        "type": {"type": "string", "description": "`urn:djed:error:` and the kind of error."},
+        "title": {"type": "string", "description": "The kind of error in words."},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What went wrong, in a sentence."},
         "hint": {"type": "string", "description": "What to do about it."},
-        "request_id": {"type": "string", "description": "Id of the call, which the server's log has too."},
-        "faults": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["path", "message"],
-                "properties": {
-                    "path": {"type": "string", "description": "As `run.resources.memory`; empty: the whole."},
-                    "message": {"type": "string"},
-                    "line": {"type": "integer"},
-                    "hint": {"type": "string"},
-                },
-            },
-        },
+        "faults": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+        "request_id": {"type": "string", "description": "Id of the call, which is in the server's log."},
     },
 }
-_REASONS = {
-    "400": "The body or a cursor cannot be read.",
-    "401": "There is no token, or it is unknown, expired or revoked.",
-    "403": "The token does not allow it.",
-    "404": "There is no such thing in the namespace.",
-    "408": "No part of the body came in time.",
-    "409": "That is not possible in this state.",
-    "413": "The body is too large.",
-    "415": "The body is of a type that is not understood.",
-    "422": "What is asked is wrong; `faults` say where.",
-    "429": "There were too many calls.",
-    "5XX": "It cannot be done now; `Retry-After` says when to try again.",
+_FAULT_SCHEMA: dict[str, Any] = {
+    "title": "Fault",
+    "description": "One thing that is wrong in a request.",
+    "type": "object",
+    "required": ["path", "message"],
+    "properties": {
+        "path": {"type": "string", "description": "Where, as `run.resources.memory`; empty for the whole."},
+        "message": {"type": "string"},
+        "line": {"type": "integer", "description": "Line of the body, from 1."},
+        "hint": {"type": "string"},
+    },
 }
+_OF_FRAMEWORK = ("HTTPValidationError", "ValidationError")
+_METHODS = frozenset({"get", "put", "post", "delete", "patch", "head"})
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the application."""
-    found = deepcopy(app.openapi())
-    found["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
-    schemas = found["components"]["schemas"]
-    shapes.complete(schemas)
-    _say_requests_as_intake(schemas)
-    for name in ("HTTPValidationError", "ValidationError"):
+def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these routes."""
+    found = get_openapi(
+        title="Djed",
+        version=__version__,
+        summary="Inspections of software stacks",
+        description=_DESCRIPTION,
+        routes=routes,
+    )
+    names = _operation_names(routes)
+    for path, method, operation in _operations(found):
+        operation["operationId"] = names[path, method]
+        responses = operation.setdefault("responses", {})
+        for status in _PROBLEMS:
+            # What the framework says of 422 is not what we answer.
+            if status == "422" or status not in responses:
+                responses[status] = {"$ref": f"#/components/responses/{status}"}
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    for name in _OF_FRAMEWORK:
         schemas.pop(name, None)
-    schemas["Problem"] = _PROBLEM
-    for path, operation in _operations(found):
-        if path.startswith(_OURS):
-            _add_problems(path, operation)
+    schemas |= {"Problem": _PROBLEM_SCHEMA, "Fault": _FAULT_SCHEMA}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    found["components"]["responses"] = {
+        status: {"description": text, "content": content} for status, text in _PROBLEMS.items()
+    }
+    found["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A token: `djed token create NAME`."}
+    }
+    found["security"] = [{"token": []}]
     return found
 
 
-def _operations(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, item in found["paths"].items():
-        for operation in item.values():
-            yield path, operation
-
-
-def _say_requests_as_intake(schemas: dict[str, Any]) -> None:
-    """A request is the same in a file, in a body and in an answer; so is its schema."""
-    request = of_requests()
-    request.pop("$schema")
-    parts = {**request.pop("$defs"), "Request": {**request, "title": "Request"}}
-    schemas.update({name: _moved(part) for name, part in parts.items()})
-
-
-def _moved(value: Any) -> Any:
-    """The same schema with its references to the place of parts in the document."""
-    if isinstance(value, list):
-        return [_moved(item) for item in value]
-    if not isinstance(value, dict):
-        return value
+def _operation_names(routes: Sequence[BaseRoute]) -> dict[tuple[str, str], str]:
+    """``inspections_list``: module and function, so that topics need not know each other's names."""
     return {
-        key: item.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _moved(item)
-        for key, item in value.items()
+        (route.path_format, method.lower()): f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
+        for route in routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
     }
 
 
-def _add_problems(path: str, operation: dict[str, Any]) -> None:
-    """The errors that an operation can end with."""
-    codes = {"429", "5XX"}
-    if operation.get("security") != []:
-        codes |= {"401", "403"}
-    if "{" in path:
-        codes |= {"404", "409"}  # by the beginning of an id that several have
-    if "requestBody" in operation:
-        codes |= {"400", "404", "408", "409", "413", "415", "422"}
-    if operation.get("parameters"):
-        codes |= {"400", "404", "409", "422"}
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses = operation["responses"]
-    if "422" in responses and "422" not in codes:
-        del responses["422"]
-    for code in sorted(codes):
-        responses[code] = {"description": _REASONS[code], "content": content}
-    if "416" in responses:
-        responses["416"]["content"] = content
+def _operations(found: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in found.get("paths", {}).items():
+        for method, operation in item.items():
+            if method in _METHODS:
+                yield path, method, operation
+
+
+def reference() -> str:
+    """The tables of calls of docs/reference/api.md: a section a topic, in the order of the document."""
+    from djed.api.app import routes
+
+    topics: dict[str, list[str]] = {}
+    for path, method, operation in _operations(document(routes())):
+        topic = operation.get("tags", ["service"])[0]
+        text = str(operation.get("description") or operation.get("summary", "")).split("\n\n")[0]
+        row = f"| `{method.upper()} {path}` | {' '.join(text.split()).replace('|', '&#124;')} | {_parameters(operation)} |"
+        topics.setdefault(topic, []).append(row)
+    sections = [
+        "\n".join(
+            [f"### {topic.capitalize()}", "", "| call | meaning | parameters |", "| --- | --- | --- |", *rows]
+        )
+        for topic, rows in topics.items()
+    ]
+    return "\n\n".join(sections)
+
+
+def _parameters(operation: Mapping[str, Any]) -> str:
+    """Those of the query and the headers; the path shows its own."""
+    named = [item for item in operation.get("parameters", []) if item["in"] != "path"]
+    return ", ".join(f"`{item['name']}`" for item in named)

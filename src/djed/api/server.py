@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from djed.api.app import create_app
+from djed.api.logging import configure
 from djed.api.protocol import patient
 from djed.errors import ConfigError
 from djed.toolbox.systemd import notify
@@ -44,6 +45,7 @@ def serve(engine: Engine, config: Config, *, ready: Callable[[str], None]) -> No
             f"Without tokens only this machine may call, but {config.serve_host} can be reached from others.",
             hint="Serve with tokens, or on --host 127.0.0.1.",
         )
+    configure(config)
     listener = _listen(config)
     _raise_file_limit(config.serve_connections)
     app = create_app(engine, config)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import Scope
 
+    from djed.api.hub import Hub
     from djed.config import Config
     from djed.errors import DjedError
     from djed.model.access import Principal
@@ -26,7 +27,7 @@ class State:
     engine: Engine
     config: Config
     admin: Admin
-    hub: Any = None
+    hub: Hub
     """What waits for changes on behalf of streams and long polls."""
     ending: list[Callable[[], None]] = field(default_factory=list)
     """Called in the event loop once, when the server begins to stop: streams end themselves."""

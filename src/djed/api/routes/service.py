@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
 from djed import __version__
@@ -57,4 +57,7 @@ def schema(_: Caller) -> Response:
 @router.get("/v1/openapi.json")
 def openapi(_: Caller, request: Request) -> Response:
     """This document."""
-    return answer(document(request.app))
+    app: FastAPI = request.app
+    if app.openapi_schema is None:
+        app.openapi_schema = document(app.routes)
+    return answer(app.openapi_schema)

@@ -2,9 +2,11 @@
 
 import signal
 import threading
+from contextlib import suppress
 
 from djed.cli.parameters import Injected
 from djed.cli.render.text import bold, dim
+from djed.errors import MissingPartError
 from djed.toolbox.systemd import notify
 
 __all__ = ["worker"]
@@ -12,8 +14,11 @@ __all__ = ["worker"]
 
 def worker(*, context: Injected) -> None:
     """Do the work of a store until told to stop; running jobs go on and are adopted later."""
+    from djed.api.logging import configure
     from djed.service import Engine
 
+    with suppress(MissingPartError):  # without the server's parts the log is plainer
+        configure(context.config)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
