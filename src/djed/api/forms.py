@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -29,6 +29,8 @@ __all__ = [
 T = TypeVar("T")
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
+REQUEST: dict[str, Any] = {"$ref": "#/components/schemas/Request"}
+"""The schema of a request. It is in the document because an inspection has its request in it."""
 GROUP = 1000
 """Most requests of a group."""
 
@@ -36,7 +38,7 @@ Words = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(gt=0, le=1e10)]
-EventKind = Annotated[str, Field(pattern=r"^[a-z][a-z_.]{0,62}$")]
+EventKind = Literal["cancel", "done", "job", "state"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,13 +162,11 @@ def form(kind: type[T], data: Mapping[str, Any]) -> T:
     return found
 
 
-REQUEST: dict[str, Any] = {"$ref": "#/components/schemas/Request"}
-"""The schema of a request. It is in the document because an inspection has its request in it."""
-
-
 def described(kind: Any) -> dict[str, Any]:
     """What the document says of a body (``openapi_extra``): a form, or a schema as it is."""
     schema = kind if isinstance(kind, dict) else _inlined(_ADAPTERS[kind].json_schema())
+    if kind is Group:
+        schema["properties"]["requests"]["items"] = REQUEST  # each is read by intake, not here
     types = [name for name in TYPES if name != "application/x-yaml"]
     return {"requestBody": {"required": True, "content": {name: {"schema": schema} for name in types}}}
 
@@ -180,7 +180,7 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
             return [walk(item) for item in value]
         if not isinstance(value, dict):
             return value
-        if "$ref" in value:
+        if value.get("$ref", "").startswith("#/$defs/"):
             inner = parts[value["$ref"].rpartition("/")[2]]
             return walk({**inner, **{key: item for key, item in value.items() if key != "$ref"}})
         return {key: walk(item) for key, item in value.items()}

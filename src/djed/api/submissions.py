@@ -36,13 +36,18 @@ def read_group(requests: Sequence[Mapping[str, Any]], config: Config) -> Sequenc
             found.append(read_mapping(data, config=config))
         except RequestError as error:
             wrong = error.faults or (Fault(path="", message=error.message.rstrip("."), hint=error.hint),)
-            faults += [replace(fault, path=f"requests[{number}].{fault.path}".rstrip(".")) for fault in wrong]
+            faults += [replace(fault, path=_within(number, fault.path)) for fault in wrong]
         if len(faults) >= _MOST:
             break
     if faults:
         first = faults[0]
         raise RequestError(f"{first.path}: {first.message}.", faults=tuple(faults[:_MOST]), hint=first.hint)
     return found
+
+
+def _within(number: int, path: str) -> str:
+    dot = "." if path and not path.startswith("[") else ""
+    return f"requests[{number}]{dot}{path}"
 
 
 def check_sent(engine: Engine, submission: Submission) -> None:

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 _IN_MEMORY = 2**20
 _BODY = {
     "requestBody": {
-        "required": True,
+        "required": False,  # nothing is a content too
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }

@@ -11,8 +11,8 @@ from djed.api import forms, shapes
 from djed.api.answers import answer
 from djed.api.auth import Managing, Reading
 from djed.api.body import Body, read
-from djed.api.parameters import Name
 from djed.model.access import Usage
+from djed.model.secret import SECRET_NAME, SECRET_SIZE
 from djed.model.summary import Page
 from djed.model.webhook import Delivery, Webhook
 
@@ -20,14 +20,19 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1")
 
-_SECRET = 64 * 1024
-"""Bytes of a secret."""
 _RAW = {
     "requestBody": {
         "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            "application/octet-stream": {
+                "schema": {"type": "string", "format": "binary", "minLength": 1, "maxLength": SECRET_SIZE}
+            }
+        },
     }
 }
+SecretName = Annotated[
+    str, Path(description="Name of a secret.", pattern=f"^{SECRET_NAME.pattern}$", examples=["api-key"])
+]
 WebhookId = Annotated[str, Path(description="Id of a webhook.", pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -44,15 +49,15 @@ def secrets(engine: Managing) -> Response:
 
 
 @router.put("/secrets/{name}", status_code=204, tags=["secrets"], openapi_extra=_RAW)
-async def set_secret(request: Request, engine: Managing, name: Name) -> Response:
+async def set_secret(request: Request, engine: Managing, name: SecretName) -> Response:
     """Keep the body as a secret, encrypted, in the place of an earlier one of that name."""
-    value = await read(request, _SECRET)
+    value = await read(request, SECRET_SIZE)
     await run_in_threadpool(engine.set_secret, name, value)
     return Response(None, 204)
 
 
 @router.delete("/secrets/{name}", status_code=204, tags=["secrets"])
-def remove_secret(engine: Managing, name: Name) -> Response:
+def remove_secret(engine: Managing, name: SecretName) -> Response:
     """Forget a secret."""
     engine.remove_secret(name)
     return Response(None, 204)
