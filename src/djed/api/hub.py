@@ -163,6 +163,7 @@ class Hub:
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._numbers = itertools.count()
         self._taken = threading.Event()
+        self._pump: Pump | None = None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="djed-hub")
 
     def start(self) -> None:
@@ -180,12 +181,14 @@ class Hub:
     async def stop(self) -> None:
         """Let go of everything, when all calls have ended."""
         self.close()
-        await asyncio.to_thread(self._pump.stop)
+        if self._pump is not None:
+            await asyncio.to_thread(self._pump.stop)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call something that waits for the store, in a thread."""
-        return await self._loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
 
     @asynccontextmanager
     async def subscribe(
@@ -247,9 +250,9 @@ class Hub:
 
     async def _attend(self) -> None:
         """Until the pump knows of us: of whatever happens from here on we are told."""
-        number, told = next(self._numbers), self._loop.create_future()
-        if self.closing:
+        if self.closing or self._pump is None:
             raise ServerError("The server is about to stop.")
+        number, told = next(self._numbers), self._loop.create_future()
         self._asked[number] = told
         try:
             self._tell_pump(number)
@@ -259,7 +262,8 @@ class Hub:
 
     def _tell_pump(self, ask: int | None = None) -> None:
         followers = sum(map(len, self._listeners.values()))
-        self._pump.want(followers=followers, jobs=self._keys.items(), ask=ask)
+        if self._pump is not None:
+            self._pump.want(followers=followers, jobs=self._keys.items(), ask=ask)
 
     def _latest(self) -> str:
         with self.store.database.read() as connection:

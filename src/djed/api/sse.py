@@ -89,7 +89,8 @@ def frame(event: str, data: str, id_: Bookmark | str) -> bytes:
 
 def opening(id_: Bookmark | str) -> bytes:
     """The beginning of a stream: when to come back, and from where if nothing else comes. Without data a browser tells its page nothing."""
-    return f"retry: {_RETRY}\nid: {id_}\n\n".encode()
+    where = f"id: {id_}\n" if str(id_) else ""
+    return f"retry: {_RETRY}\n{where}\n".encode()
 
 
 class EventStream(Response):
@@ -97,10 +98,16 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, first: bytes, frames: AsyncGenerator[bytes, None]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
+        self._first = first
         self._frames = frames
+
+    @classmethod
+    async def begin(cls, frames: AsyncGenerator[bytes, None]) -> EventStream:
+        """A stream whose first frame is there, so that what prevents it is still an answer of its own. Raises what that raises."""
+        return cls(await anext(frames), frames)
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Until the frames end or the client leaves."""
@@ -113,6 +120,7 @@ class EventStream(Response):
 
             group.start_soon(leave)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self._first, "more_body": True})
             async for part in self._frames:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -42,7 +42,7 @@ async def namespace(request: Request, engine: Reading, last_event_id: LastEventI
     """Follow all events of the namespace, from now on."""
     bookmark = Bookmark.parse(last_event_id)
     stream = NamespaceStream(_hub(request), _check(request), bookmark, namespace=engine.principal.namespace)
-    return EventStream(stream.frames())
+    return await EventStream.begin(stream.frames())
 
 
 @router.get("/inspections/{reference}/stream", response_class=Response, responses=_ENDING)
@@ -66,7 +66,7 @@ async def inspection(
     stream = InspectionStream(
         hub, _check(request), bookmark, inspection=found, streams=STREAMS if logs else ()
     )
-    return EventStream(stream.frames())
+    return await EventStream.begin(stream.frames())
 
 
 @router.get("/jobs/{job}/stream", response_class=Response, responses=_ENDING)
@@ -86,7 +86,7 @@ async def log(
     streams = STREAMS if stream == "both" else (stream,)
     if job in bookmark.marks and await hub.run(_all_told, hub, job, bookmark, streams):
         return Response(None, 204)
-    return EventStream(JobStream(hub, _check(request), bookmark, job=job, streams=streams).frames())
+    return await EventStream.begin(JobStream(hub, _check(request), bookmark, job=job, streams=streams).frames())
 
 
 def _hub(request: Request) -> Hub:
