@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from djed import __version__
+from djed.api import shapes
 from djed.api.problems import MEDIA_TYPE
 
 __all__ = ["document", "reference"]
@@ -38,6 +39,21 @@ _PROBLEMS = {
     "507": "There is no space left.",
 }
 """What may go wrong with any call."""
+
+_TAGS = {
+    "inspections": "Requests, and what came of them.",
+    "jobs": "What was executed, what it wrote and what it left.",
+    "artifacts": "What builds left behind.",
+    "observations": "Facts with their evidence.",
+    "nodes": "Where jobs run.",
+    "planning": "What would become of a request.",
+    "files": "Contents that requests name by their digest.",
+    "namespace": "What a namespace holds.",
+    "secrets": "What jobs may know and nobody else.",
+    "webhooks": "Who is told of events.",
+    "administration": "Tokens, namespaces, the audit log, clean-up.",
+    "service": "The service itself.",
+}
 
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
@@ -90,6 +106,7 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     for name in _OF_FRAMEWORK:
         schemas.pop(name, None)
+    shapes.complete(schemas)
     schemas |= {"Problem": _PROBLEM_SCHEMA, "Fault": _FAULT_SCHEMA}
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     found["components"]["responses"] = {
@@ -99,6 +116,7 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
         "token": {"type": "http", "scheme": "bearer", "description": "A token: `djed token create NAME`."}
     }
     found["security"] = [{"token": []}]
+    found["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     return found
 
 

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from djed.intake import schema as schema_of_requests
 from djed.model.access import AuditEntry, Namespace, Principal, Token, Usage
 from djed.model.artifact import Artifact
 from djed.model.codec import encode
@@ -71,7 +72,11 @@ def tag(*, id_: str, token: int, updated_at: float, cancel_requested: bool) -> s
 
 
 def complete(schemas: dict[str, Any]) -> None:
-    """Make the schemas of an OpenAPI document say what :func:`shape` does: which keys are always there, and which never."""
+    """Make the schemas of an OpenAPI document say what is so: which keys :func:`shape` always gives and which never.
+
+    And a request is the same in a file, in a body and in an answer; so its schema is intake's.
+    """
+    schemas |= _of_requests()
     for kind in _present(schemas):
         properties = schemas[kind.__name__]["properties"]
         for name in _HIDDEN.get(kind, ()):
@@ -80,6 +85,25 @@ def complete(schemas: dict[str, Any]) -> None:
             key, _, schema = _MORE[kind]
             properties[key] = dict(schema)
         schemas[kind.__name__]["required"] = list(properties)
+
+
+def _of_requests() -> dict[str, Any]:
+    request = schema_of_requests()
+    del request["$schema"]
+    parts = {**request.pop("$defs"), "Request": {**request, "title": "Request"}}
+    return {name: _moved(part) for name, part in parts.items()}
+
+
+def _moved(value: Any) -> Any:
+    """The same schema with its references to the place of parts in the document."""
+    if isinstance(value, list):
+        return [_moved(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: item.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _moved(item)
+        for key, item in value.items()
+    }
 
 
 def _present(schemas: Mapping[str, Any]) -> Iterable[type]:

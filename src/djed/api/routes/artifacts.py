@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from djed.api import shapes
 from djed.api.answers import answer
 from djed.api.auth import Reading
-from djed.api.downloads import Download, disposition
+from djed.api.downloads import PROBLEM, Download, disposition
 from djed.api.parameters import After, Digest, Limit
 from djed.errors import NotFoundError
 from djed.model.artifact import Artifact
@@ -34,7 +34,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
         "content": {"application/octet-stream": _BINARY, "application/gzip": _BINARY},
     },
     206: {"description": "The part that `Range` asks for.", "content": {"application/octet-stream": _BINARY}},
-    416: {"description": "It has no such part."},
+    416: {"description": "It has no such part.", "content": PROBLEM},
 }
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from djed.api import shapes
 from djed.api.answers import answer
 from djed.api.auth import Reading
-from djed.api.downloads import Download
+from djed.api.downloads import PROBLEM, Download
 from djed.api.parameters import JobId, Reference, Role
 from djed.errors import NotFoundError
 from djed.model.inspection import AttemptRecord, JobRecord
@@ -31,7 +31,7 @@ _WHOLE: dict[int | str, dict[str, Any]] = {200: {"description": "All of it.", "c
 _PARTS: dict[int | str, dict[str, Any]] = {
     **_WHOLE,
     206: {"description": "The part that `Range` asks for.", "content": _BYTES},
-    416: {"description": "It has no such part."},
+    416: {"description": "It has no such part.", "content": PROBLEM},
 }
 _RANGE = {
     "parameters": [
