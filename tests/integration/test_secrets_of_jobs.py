@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import stat
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -258,3 +259,23 @@ def test_as_many_as_there_may_be_and_as_large_reach_the_job(bench: Bench) -> Non
     attempt = confided('cat "$DJED_SECRETS"/* | wc -c', *names)
     bench.complete(attempt)
     assert bench.said(attempt) == b"%d\n" % (2 * SECRET_SIZE + len(names) - 2)
+
+
+@pytest.mark.parametrize(
+    "version", [pytest.param(text, marks=pytest.mark.needs(f"python{text}")) for text in ("3.6", "3.8")]
+)
+def test_the_shim_of_an_old_python_hands_them_over_and_masks_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    candidates = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+    if not candidates:
+        pytest.skip("not where pyenv keeps it")
+    monkeypatch.setattr(sys, "executable", str(candidates[-1]))
+    attempt = confided(
+        'cp "$DJED_SECRETS/token" "$DJED_OUTPUTS"; cat "$DJED_SECRETS/token"; base64 "$DJED_SECRETS/token"'
+    )
+    result = bench.complete(attempt)
+    assert (bench.said(attempt), result.exit_code) == (b"******\n", 0)
+    assert result.skipped == ("token: contains the secret token",)
+    assert (bench.home(attempt) / "shim.log").read_text() == ""
+    assert in_memory(attempt) == []
