@@ -53,6 +53,9 @@ class FakeContext:
     def find_artifact(self, digest: str) -> Artifact | None:
         return artifact(digest) if self.built else self.artifacts.get(digest)
 
+    def look_again(self) -> bool:
+        return False
+
     def load(self, node: str) -> float:
         return 0.0
 

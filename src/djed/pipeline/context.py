@@ -36,6 +36,10 @@ class Context(Protocol):
         """A sealed artifact, there and untouched."""
         ...
 
+    def look_again(self) -> bool:
+        """See which nodes are there now; whether it are others than before."""
+        ...
+
     def load(self, node: str) -> float:
         """Jobs that run on a node or wait for it, for each of its CPUs."""
         ...

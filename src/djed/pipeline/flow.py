@@ -194,7 +194,8 @@ def _place(
     considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
     reason = next((found.reason for found in matches.values() if not found.fits), "")
     if reason:
-        return None, None, considered, reason
+        # A node that has come since is asked, too, before anything is refused.
+        return _place(inspection, context) if context.look_again() else (None, None, considered, reason)
     build, run = _pair(matches, context)
     if build is None:
         reason = "No one machine fits both the build and the run, and an environment is built where it runs."

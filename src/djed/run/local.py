@@ -189,7 +189,7 @@ class LocalRunner:
                     data=data,
                     packages=self._packages,
                     etc=sandbox.own_etc(data),
-                    node=machine.node_id(self.target),
+                    node=machine.node_id(self._config, self.target),
                     uv=machine.installed_uv(self._config),
                     environ=dict(os.environ),
                 )

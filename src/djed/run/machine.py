@@ -23,9 +23,9 @@ __all__ = ["installed_uv", "node", "node_id", "remember"]
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def node_id(target: str) -> str:
+def node_id(config: Config, target: str) -> str:
     """The stable name of this machine as a node."""
-    return f"{target}/{socket.gethostname()}"
+    return f"{target}/{config.node or socket.gethostname()}"
 
 
 def node(config: Config, target: str, sandboxes: tuple[SandboxLevel, ...]) -> Node:
@@ -36,7 +36,7 @@ def node(config: Config, target: str, sandboxes: tuple[SandboxLevel, ...]) -> No
     found = find_interpreters(uv, config.pythons, memory=memory) if uv is not None else ()
     labels = dict(label.partition("=")[::2] for label in config.labels)
     return Node(
-        id=node_id(target),
+        id=node_id(config, target),
         target=target,
         hardware=detect(record, _named(config.data, record)),
         interpreters=found,

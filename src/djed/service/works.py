@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Works"]
 
 _STREAMS = ("stdout", "stderr")
+_MEMORY = 30 * 86_400
+"""Seconds for which an attempt that was given up is looked for; none runs that long."""
 
 
 class Works:
@@ -88,6 +90,18 @@ class Works:
                 return found[:limit]
         return found
 
+    def _end_stragglers(self, own: Sequence[str]) -> None:
+        """End what runs on here although it was given up: this machine was silent for so long that others took over."""
+        from djed.worker.retire import stragglers
+
+        with self._store.database.read() as connection:
+            given_up = stragglers(connection, own, time.time() - _MEMORY)
+        for attempt in given_up:
+            runner = self.runners().get(attempt.job.target)
+            handle = runner.find(attempt) if runner else None
+            if runner and handle:
+                runner.cancel(handle)
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """A worker in a thread meanwhile. Raises, when left, what broke it."""
@@ -95,7 +109,9 @@ class Works:
         from djed.worker import Worker
         from djed.worker.context import StoreContext
 
-        context = StoreContext(self._store, self._config, self.own_nodes(), uv_settings(os.environ))
+        own = self.own_nodes()
+        self._end_stragglers([node.id for node in own])
+        context = StoreContext(self._store, self._config, own, uv_settings(os.environ))
         worker = Worker(self._store, self.runners(), context, self._config)
         self.broken = None
 

@@ -103,9 +103,19 @@ class StoreContext:
 
     def meet(self, connection: sa.Connection, now: float) -> None:
         """Say that our nodes are there, and see which others are."""
-        own = {node.id for node in self.own_nodes}
         (nodes.seen if self._told else nodes.put)(connection, self.own_nodes, now)
         self._told = True
+        self._see(connection, now)
+
+    def look_again(self) -> bool:
+        """See which nodes are there now; whether it are others than before."""
+        before = {node.id for node in self.nodes}
+        with self._store.database.read() as connection:
+            self._see(connection, time.time())
+        return {node.id for node in self.nodes} != before
+
+    def _see(self, connection: sa.Connection, now: float) -> None:
+        own = {node.id for node in self.own_nodes}
         others = nodes.alive(connection, now - 3 * self.config.lease)
         self.nodes = (*self.own_nodes, *(node for node in others if node.id not in own))
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from djed.model.job import Attempt, Job
 from djed.store import events, inspections, nodes
+from djed.store.rows import load
 from djed.store.schema import UNFINISHED, attempts, job_uses, jobs
 from djed.store.schema import inspections as inspection_table
 
-__all__ = ["retire"]
+__all__ = ["retire", "stragglers"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +42,20 @@ def retire(connection: sa.Connection, before: float) -> int:
         nodes.forget(connection, place)
         count += len(ids)
     return count
+
+
+def stragglers(connection: sa.Connection, nodes_: Sequence[str], since: float) -> list[Attempt]:
+    """Attempts on these nodes that were given up: where they run on, they run for nobody."""
+    rows = connection.execute(
+        sa.select(jobs.c.spec, attempts)
+        .join(jobs, jobs.c.id == attempts.c.job)
+        .where(attempts.c.state == "lost", attempts.c.node.in_(nodes_), attempts.c.ended_at > since)
+    )
+    return [
+        Attempt(name=row.name, job_id=row.job, number=row.number, job=job, node=row.node)
+        for row in rows
+        if (job := load(Job, row.spec)) is not None
+    ]
 
 
 def _take_back(connection: sa.Connection, ids: list[str]) -> None:
