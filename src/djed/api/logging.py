@@ -21,6 +21,7 @@ __all__ = ["configure"]
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Controls, line ends of all kinds, what turns the reading direction, and halves of characters."""
+_APART = re.compile(r'[\s"=]')
 _LONGEST = 4000
 _SILENT = ("httpcore2", "httpx2", "uvicorn.access", "asyncio", "alembic")
 """Loggers of libraries that tell, below warnings, what is nobody's business or is told by ours."""
@@ -63,19 +64,18 @@ def _json(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> str:
 
 def _text(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> str:
     trace = entry.pop("exception", None)
-    time, level, logger, event = (_escaped(str(entry.pop(key, ""))) for key in _FIRST)
-    words = [time, f"{level:<7}", f"{logger}:", event]
-    words += [f"{_escaped(key)}={_word(value)}" for key, value in entry.items()]
-    line = " ".join(words)
-    if trace is None:
-        return line
-    return "\n".join([line, *(f"    {_escaped(part)}" for part in str(trace).split("\n"))])
+    time, level, logger, event = (str(entry.pop(key, "")) for key in _FIRST)
+    words = (f"{key}={_word(str(value))}" for key, value in entry.items())
+    lines = [" ".join((time, f"{level:<7}", f"{logger}:", event[:_LONGEST], *words))]
+    if trace is not None:
+        lines += (f"    {part}" for part in str(trace).split("\n"))
+    return "\n".join(_UNSAFE.sub(_escape, line) for line in lines)
 
 
-def _word(value: Any) -> str:
+def _word(text: str) -> str:
     """In quotes, as JSON, where it would not be one word otherwise."""
-    text = _escaped(str(value))
-    return text if text and not set(text) & set(' "=') else json.dumps(text, ensure_ascii=False)
+    text = text[:_LONGEST]
+    return json.dumps(text, ensure_ascii=False) if not text or _APART.search(text) else text
 
 
 def _plain(value: Any) -> Any:
@@ -84,5 +84,5 @@ def _plain(value: Any) -> Any:
     return str(value)[:_LONGEST]
 
 
-def _escaped(text: str) -> str:
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text[:_LONGEST])
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from bisect import bisect_left
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MEASURES", "Counters", "Measure", "Tally"]
 
+_logger = logging.getLogger("djed.worker")
 _LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -170,8 +172,12 @@ def _merge(texts: Sequence[str]) -> str:
     return Counters.sum(texts).dump()
 
 
+def _names(started: Started) -> Mapping[str, str]:
+    return {"job": started.attempt.job_id, "attempt": started.attempt.name, "node": started.attempt.node}
+
+
 class Tally:
-    """Counts what one worker does, and keeps it in the worker's row."""
+    """Counts what one worker does, and keeps it in the worker's row; tells the log of it."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -183,6 +189,10 @@ class Tally:
         """An inspection took a step."""
         inspection = item.inspection
         state, age = move.changes.get("state"), max(0.0, now - inspection.created_at)
+        if state is not None:
+            _logger.info(
+                "inspection %s", move.changes.get("outcome") or state, extra={"inspection": inspection.id}
+            )
         if inspection.state == "queued" and state not in {None, "queued"}:
             self._counters.observe("djed_wait_seconds", age)
         if state in FINAL:
@@ -197,13 +207,15 @@ class Tally:
     def started(self, new: Sequence[Started]) -> None:
         """Attempts began."""
         for item in new:
+            _logger.info("%s job starts", item.attempt.job.kind, extra=_names(item))
             if item.attempt.number == 1:
                 self._counters.observe("djed_job_wait_seconds", item.waited, kind=item.attempt.job.kind)
 
     def ended(self, started: Started, harvest: Harvest) -> None:
         """An attempt is over, and its job with it."""
-        kind = started.attempt.job.kind
-        self._counters.add("djed_attempts_total", kind=kind, state="lost" if harvest.lost else harvest.state)
+        kind, state = started.attempt.job.kind, "lost" if harvest.lost else harvest.state
+        _logger.info("%s job %s", kind, state, extra=_names(started))
+        self._counters.add("djed_attempts_total", kind=kind, state=state)
         if harvest.report is not None:
             failure = harvest.failure.kind if harvest.failure else ""
             self._counters.observe(
@@ -213,6 +225,7 @@ class Tally:
     def retried(self, started: Started) -> None:
         """An attempt came to nothing and is made again."""
         kind = started.attempt.job.kind
+        _logger.info("%s job is tried again", kind, extra=_names(started))
         self._counters.add("djed_attempts_total", kind=kind, state="lost")
         self._counters.add("djed_retries_total", kind=kind)
 

@@ -174,7 +174,8 @@ class Worker:
             written = inspections.apply(connection, changes, now=now)
             for (item, move), change in zip(moves, changes, strict=True):
                 if item.inspection.id not in written:
-                    _logger.warning("inspection %s: late writer refused", item.inspection.id)
+                    id_ = item.inspection.id
+                    _logger.warning("inspection %s: late writer refused", id_, extra={"inspection": id_})
                     continue
                 new += account.record(connection, item, move, now)
                 made.append((item, move))
@@ -281,7 +282,7 @@ class Worker:
         try:
             harvest = self._harvest(watched.runner, attempt, watched.handle)
         except DjedError as error:
-            _logger.warning("attempt %s: %s", attempt.name, error)
+            _logger.warning("attempt %s: %s", attempt.name, error, extra={"attempt": attempt.name})
             if error.transient:  # what it left lies where it is; a later poll hands it over again
                 watched.resting = time.monotonic() + _PATIENCE
                 watched.harvesting = False
@@ -289,7 +290,7 @@ class Worker:
                 return
             harvest = refused(attempt.job, error)
         except Exception as error:
-            _logger.exception("attempt %s cannot be harvested", attempt.name)
+            _logger.exception("cannot be harvested: %s", attempt.name, extra={"attempt": attempt.name})
             harvest = refused(
                 attempt.job, DjedError(f"Djed failed on this result: {error!r}.", hint="Please report this.")
             )
