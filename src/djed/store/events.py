@@ -35,6 +35,9 @@ _NEXT: sa.ColumnElement[int] = sa.literal_column(
 )
 
 
+_INSERT = sa.insert(table)
+_INSERT_NUMBERED = _INSERT.values(xact=_THIS)
+
 NewEvent = tuple[str, str, Mapping[str, Any], float, str]
 """Inspection, kind, data, time, namespace."""
 
@@ -45,14 +48,13 @@ def add(
     """Append events."""
     if not new:
         return
-    statement = sa.insert(table).values(xact=_THIS) if _numbered(connection) else sa.insert(table)
     rows = []
     for item in new:
         inspection, kind, data, at, namespace = (*item, DEFAULT_NAMESPACE)[:5]
         rows.append(
             {"inspection": inspection, "kind": kind, "data": dump(data), "at": at, "namespace": namespace}
         )
-    connection.execute(statement, rows)
+    connection.execute(_INSERT_NUMBERED if _numbered(connection) else _INSERT, rows)
 
 
 def after(

@@ -28,6 +28,17 @@ _UNIT = 1000
 """Rank of one job at weight 1."""
 
 
+# Built once: a submission is a small transaction, of which this would be a large part.
+_STANDING = sa.select(
+    sa.select(sa.func.max(inspections.c.rank))
+    .where(UNFINISHED, inspections.c.namespace == sa.bindparam("namespace"))
+    .scalar_subquery(),
+    sa.select(sa.func.max(namespaces.c.reached)).scalar_subquery(),
+    sa.select(namespaces.c.weight).where(namespaces.c.name == sa.bindparam("namespace")).scalar_subquery(),
+)
+"""The highest rank of a namespace that still waits, the clock, and its weight."""
+
+
 def cost(requests: Iterable[Request]) -> int:
     """What a group asks for, in jobs: each of its runs and one for the environment."""
     return sum(1 + (item.run.warmup + item.run.repeat if item.run else 0) for item in requests)
@@ -35,14 +46,7 @@ def cost(requests: Iterable[Request]) -> int:
 
 def rank(connection: sa.Connection, namespace: str, jobs_asked: int) -> int:
     """The rank of a group that is submitted now. Two that are submitted in the same moment may get the same; that harms nobody."""
-    waiting = (
-        sa.select(sa.func.max(inspections.c.rank))
-        .where(UNFINISHED, inspections.c.namespace == namespace)
-        .scalar_subquery()
-    )
-    clock = sa.select(sa.func.max(namespaces.c.reached)).scalar_subquery()
-    weight = sa.select(namespaces.c.weight).where(namespaces.c.name == namespace).scalar_subquery()
-    row = connection.execute(sa.select(waiting, clock, weight)).one()
+    row = connection.execute(_STANDING, {"namespace": namespace}).one()
     return max(row[0] or 0, row[1] or 0) + round(jobs_asked * _UNIT / (row[2] or 1.0))
 
 

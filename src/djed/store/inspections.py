@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _FINAL = tuple(FINAL)
+_INSERT = sa.insert(table)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +72,7 @@ def add(
         fresh(inspection, digest, lead=lead, rank=rank)
         for inspection, digest in zip(new, digests, strict=True)
     ]
-    connection.execute(sa.insert(table), rows)
+    connection.execute(_INSERT, rows)
     events.add(
         connection,
         [(item.id, "state", {"state": item.state}, item.created_at, item.namespace) for item in new],
