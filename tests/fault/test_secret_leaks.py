@@ -15,11 +15,11 @@ from djed.errors import ConfigError, RequestError
 from djed.model.codec import encode
 from djed.model.inspection import Inspection
 from djed.service import Engine
+from tests.support.leaks import MEMORY, leaks
 from tests.support.live import open_engine, outcomes, script, submit, until
 
 pytestmark = pytest.mark.needs("uv")
 
-MEMORY = Path("/dev/shm")
 CARELESS = """
 import base64, json, os, subprocess, sys, urllib.parse
 folder = os.environ["DJED_SECRETS"]
@@ -56,18 +56,6 @@ def _careless(*arguments: str, **run: Any) -> Any:
     return script(CARELESS, path="careless.py", arguments=arguments, secrets=("token", "key.pem"), **run)
 
 
-def _leaks(folder: Path, value: bytes) -> list[Path]:
-    """Files that hold it, in whichever place; those that vanish meanwhile do not."""
-    found = []
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and not path.is_symlink() and value in path.read_bytes():
-                found.append(path)
-        except FileNotFoundError:
-            continue
-    return found
-
-
 def _told(engine: Engine, found: Inspection) -> bytes:
     """All that can be asked of an inspection."""
     jobs = engine.jobs(found.id)
@@ -88,8 +76,8 @@ def test_nothing_that_is_kept_or_told_holds_a_secret(
     told = _told(engine, found[0])
     assert b"***" in told
     assert token not in told
-    assert _leaks(data, token) == []
-    assert _leaks(MEMORY, token) == []
+    assert leaks(data, token) == []
+    assert leaks(MEMORY, token) == []
     report = next(job.result for job in engine.jobs(ids[0]) if job.role == "warmup:0")
     assert report is not None
     assert report["skipped"] == ["settings.json: contains the secret token"]
@@ -103,7 +91,7 @@ def test_the_database_and_its_log_hold_no_value_that_was_ever_set(engine: Engine
     for value in values:
         engine.set_secret("token", value)
     engine.remove_secret("token")
-    assert [leak for value in values for leak in _leaks(data, value)] == []
+    assert [path for value in values for path in leaks(data, value)] == []
     assert engine.secrets() == []
 
 
@@ -137,13 +125,13 @@ def test_a_supervisor_that_is_killed_leaves_none_and_the_next_attempt_gets_them_
     with engine.working():
         os.kill(_shim(data), signal.SIGKILL)
         _shim(data, 2)
-        assert _leaks(data, token) == []
-        left = _leaks(MEMORY, token)
+        assert leaks(data, token) == []
+        left = leaks(MEMORY, token)
         assert len({path.parent for path in left}) == len(left) <= 1
         engine.cancel(id_)
         until(lambda: engine.get(id_).state == "cancelled", "the cancel")
-    assert _leaks(data, token) == []
-    assert _leaks(MEMORY, token) == []
+    assert leaks(data, token) == []
+    assert leaks(MEMORY, token) == []
 
 
 def test_killed_as_often_as_it_may_be_none_is_left(data: Path) -> None:
@@ -154,8 +142,8 @@ def test_killed_as_often_as_it_may_be_none_is_left(data: Path) -> None:
             os.kill(_shim(data), signal.SIGKILL)
             until(lambda: engine.get(id_).state == "done", "the end")
         assert outcomes([engine.get(id_)]) == ["failed"]
-    assert _leaks(data, b"a value to be found") == []
-    assert _leaks(MEMORY, b"a value to be found") == []
+    assert leaks(data, b"a value to be found") == []
+    assert leaks(MEMORY, b"a value to be found") == []
 
 
 def test_an_unknown_secret_is_refused_at_its_place(data: Path) -> None:

@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from djed.run import secrets
 from djed.run.local import LocalRunner
 from djed.testing.runner_contract import shell, wait
 from djed.toolbox.watch import Watch
+from tests.support.leaks import MEMORY, leaks
 
 TOKEN = b"s3cr3t/t0ken+with%20signs " + os.urandom(4).hex().encode()  # not that of a test beside us
 KEY = b"-----BEGIN THING-----\n" + base64.encodebytes(bytes(range(200))) + b"-----END THING-----\n"
@@ -93,17 +95,7 @@ def confided(script: str, *names: str, limits: Limits | None = None) -> Attempt:
 
 
 def in_memory(attempt: Attempt) -> list[Path]:
-    return list(Path("/dev/shm").glob(f"{attempt.name}.*"))
-
-
-def places_of(secret: bytes, folder: Path) -> list[Path]:
-    """Files below a folder that hold it, or have it in their names."""
-    return [
-        path
-        for path in folder.rglob("*")
-        if secret in os.fsencode(path)
-        or (not path.is_symlink() and path.is_file() and secret in path.read_bytes())
-    ]
+    return list(MEMORY.glob(f"{attempt.name}.*"))
 
 
 def test_each_is_a_file_for_its_job_alone(bench: Bench) -> None:
@@ -141,7 +133,7 @@ def test_while_it_runs_no_file_of_ours_and_no_process_shows_it(bench: Bench) -> 
     runner = bench.runner()
     handle = runner.submit(attempt)
     bench.until(attempt, b"ready")
-    assert places_of(TOKEN, bench.data) == []
+    assert leaks(bench.data, TOKEN) == []
     shown = [
         path
         for process in Path("/proc").glob("[0-9]*")
@@ -152,7 +144,7 @@ def test_while_it_runs_no_file_of_ours_and_no_process_shows_it(bench: Bench) -> 
     if bench.level != "bwrap":
         (folder,) = in_memory(attempt)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert places_of(TOKEN, Path("/dev/shm")) == [folder / "token" for folder in in_memory(attempt)]
+    assert leaks(MEMORY, TOKEN) == [folder / "token" for folder in in_memory(attempt)]
     runner.cancel(handle)
     assert wait(runner, handle).state == "over"
     assert in_memory(attempt) == []
@@ -183,7 +175,7 @@ def test_files_that_hold_one_are_not_kept(bench: Bench) -> None:
     ]
     outputs = bench.home(attempt) / "outputs"
     assert sorted(path.name for path in outputs.rglob("*") if not path.is_dir()) == ["fine", "link"]
-    assert places_of(TOKEN, bench.data) == []
+    assert leaks(bench.data, TOKEN) == []
 
 
 def test_killed_in_the_middle_it_leaves_no_secret(bench: Bench) -> None:
@@ -198,9 +190,25 @@ def test_killed_in_the_middle_it_leaves_no_secret(bench: Bench) -> None:
     result = runner.collect(handle, bench.home(attempt))
     assert result.lost
     assert in_memory(attempt) == []
-    assert places_of(TOKEN, bench.data) == []
+    assert leaks(bench.data, TOKEN) == []
     runner.release(handle)
     assert not bench.home(attempt).exists()
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.03, 0.04, 0.05, 0.06])
+def test_killed_at_any_moment_it_leaves_no_folder(data: Path, moment: float) -> None:
+    bench = Bench(data, "process")
+    attempt = confided("sleep 0.01")
+    runner = bench.runner()
+    handle = runner.submit(attempt)
+    descriptor = runner.fileno(handle)
+    assert descriptor is not None
+    time.sleep(moment)
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    wait(runner, handle)
+    runner.collect(handle, bench.home(attempt))
+    assert in_memory(attempt) == []
 
 
 def test_found_again_by_another_engine_it_has_them_still(bench: Bench) -> None:
@@ -247,7 +255,7 @@ def test_without_a_place_in_memory_they_lie_in_the_job_directory_as_long_as_it_r
     bench.complete(attempt)
     place = "/djed/secrets" if bench.level == "bwrap" else str(bench.home(attempt) / "secrets")
     assert bench.said(attempt).decode() == f"***{place}\n"
-    assert places_of(TOKEN, bench.data) == []
+    assert leaks(bench.data, TOKEN) == []
 
 
 def test_as_many_as_there_may_be_and_as_large_reach_the_job(bench: Bench) -> None:
