@@ -87,7 +87,8 @@ def begin(data: Path, *arguments: str, environ: Mapping[str, str] | None = None)
         "DJED_INDEXES_ALLOW_PRIVATE": "true",
         **(environ or {}),
     }
-    command = [sys.executable, "-m", "djed", "serve", "--port", "0", "--json", *arguments]
+    port = () if "--port" in arguments else ("--port", "0")
+    command = [sys.executable, "-m", "djed", "serve", *port, "--json", *arguments]
     with (data.parent / f"{data.name}.log").open("ab") as log:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=variables)
 
@@ -108,8 +109,8 @@ def server(
         assert line, (data.parent / f"{data.name}.log").read_text()
         told = json.loads(line)
         served = Served(url=told["url"], token=told["token"] or token or "", data=data, process=process)
-        yield served
-        served.http.close()
+        with served.http:
+            yield served
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -206,8 +206,9 @@ class Connection:
 
     def _unexplained(self, call: Call, status: int) -> DjedError:
         """An answer without a reason: from a proxy, or from another kind of server."""
-        if call.method == "HEAD" and status == codes.NOT_FOUND:
-            return NotFoundError(f"{self.url} has no {call.path}.")
+        if call.method == "HEAD" and status < codes.INTERNAL_SERVER_ERROR:
+            # Such an answer has no body that could say more; whoever goes on without what he asked for hears why.
+            return NotFoundError(f"{self.url} does not show {call.path}.")
         error = ServerError(
             f"{self.url} answered {call.method} {call.path} with status {status}.",
             hint="Is it a Djed server? See: djed doctor" if status < codes.INTERNAL_SERVER_ERROR else None,

@@ -31,7 +31,7 @@ PATIENCE = 300.0
 _SILENCE = 60.0
 """Seconds without a byte after which a connection counts as lost; the server sends a comment now and then."""
 _FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 10.0
+_LONGEST_PAUSE = 3.0
 _AHEAD = 1000
 """Messages that are read ahead of who asks for them."""
 

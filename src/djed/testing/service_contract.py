@@ -1,7 +1,7 @@
 """What every service must do: derive from :class:`ServiceContract`, give it a ``service`` fixture, and be done when it is green.
 
-Somebody must be at work on the service meanwhile, on a machine with a shell; webhooks may have loopback addresses. Messages are compared too: whoever uses a server reads the
-same sentences as whoever uses his own engine.
+Somebody must be at work on the service meanwhile, on a machine with a shell, and webhooks may have loopback addresses. Messages are
+compared too: whoever uses a server reads the same sentences as whoever uses his own engine.
 """
 
 from __future__ import annotations

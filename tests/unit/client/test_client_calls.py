@@ -11,7 +11,7 @@ import pytest
 
 from djed.client import Client
 from djed.config import load
-from djed.errors import ConfigError, ConflictError, NotFoundError, RequestError, ServerError
+from djed.errors import AccessError, ConfigError, ConflictError, NotFoundError, RequestError, ServerError
 from djed.intake.submission import Submission
 from djed.model.access import Namespace, Quota
 from djed.model.codec import encode
@@ -94,6 +94,15 @@ def test_only_what_the_server_lacks_is_uploaded(client: Client, script: Any) -> 
     client.submit([SUBMISSION], fresh=True)
     assert script.asked == [f"HEAD {FILE}", GROUPS]
     assert script.bodies == [{"requests": [encode(REQUEST)], "fresh": True}]
+
+
+def test_why_nothing_may_be_uploaded_is_told(
+    client: Client, script: Any, refusing: Callable[..., httpx2.Response]
+) -> None:
+    script.on(f"HEAD {FILE}", httpx2.Response(403))
+    script.on(f"PUT {FILE}", refusing(403, "access", "This needs the scope 'submit'."))
+    with pytest.raises(AccessError, match="needs the scope"):
+        client.submit([SUBMISSION])
 
 
 def test_a_submission_has_a_key_of_its_own_and_keeps_it_when_it_is_repeated(
