@@ -115,53 +115,43 @@ def page(
 ) -> Page[Summary]:
     """A page of the list. ``states`` may hold states and outcomes. Raises ``UnreadableError`` for a cursor that is not of this list."""
     by_name, down = sort.endswith("name"), sort.startswith("-")
-    keys = (table.c.name, table.c.seq) if by_name else (table.c.seq,)
-    conditions = [table.c.namespace == namespace]
-    if name is not None:
-        conditions.append(table.c.name == name)
-    if after is not None:
-        position = sa.tuple_(*(sa.literal(value) for value in _read_cursor(after, by_name=by_name)))
-        conditions.append(sa.tuple_(*keys) < position if down else sa.tuple_(*keys) > position)
-    order = [key.desc() if down else key for key in keys]
-    # One more than a page tells whether there is a next one.
-    query = _any_of(states, conditions, order, limit + 1) if states else _part(conditions, order, limit + 1)
+    position = None if after is None else _read_cursor(after, by_name=by_name)
+
+    def part(conditions: Sequence[Any] = (), *, few: bool = False) -> Any:
+        # Few are found by their own index and sorted: an order that another index has would make the database walk that one for them.
+        seq, named = (table.c.seq + 0, table.c.name.concat("")) if few else (table.c.seq, table.c.name)
+        keys = (named, seq) if by_name else (seq,)
+        query = sa.select(*SUMMARY).where(table.c.namespace == namespace, *conditions)
+        if name is not None:
+            query = query.where(table.c.name == name)
+        if position is not None:
+            known = sa.tuple_(*map(sa.literal, position))
+            query = query.where(sa.tuple_(*keys) < known if down else sa.tuple_(*keys) > known)
+        # One more than a page tells whether there is a next one.
+        return query.order_by(*(key.desc() if down else key for key in keys)).limit(limit + 1)
+
+    query = part()
+    if states:
+        # A union of one part for each word, for each has an index of its own, and none serves them all.
+        parts = [
+            part(conditions, few=few).subquery() for conditions, few in map(_standing, dict.fromkeys(states))
+        ]
+        whole = sa.union(*map(sa.select, parts)).subquery()
+        keys = [whole.c.name, whole.c.seq] if by_name else [whole.c.seq]
+        query = sa.select(whole).order_by(*(key.desc() if down else key for key in keys)).limit(limit + 1)
     rows = connection.execute(query).all()
     more = len(rows) > limit
     cursor = _cursor(rows[limit - 1], by_name=by_name) if more else None
     return Page(items=[summary(row) for row in rows[:limit]], next=cursor)
 
 
-def _part(conditions: Sequence[Any], order: Sequence[Any], limit: int) -> Any:
-    return sa.select(*SUMMARY).where(*conditions).order_by(*order).limit(limit)
-
-
-def _any_of(states: Sequence[str], conditions: Sequence[Any], order: Sequence[Any], limit: int) -> Any:
-    """A union of one part for each word, for each has an index of its own, and none serves them all."""
-    parts = [
-        _part([*conditions, *condition], order, limit).subquery()
-        for word in dict.fromkeys(states)
-        for condition in _standing(word)
-    ]
-    whole = sa.union(*(sa.select(part) for part in parts)).subquery()
-    return sa.select(whole).order_by(*(_same(key, whole) for key in order)).limit(limit)
-
-
-def _same(key: Any, whole: Any) -> Any:
-    """The same order over another selectable."""
-    if isinstance(key, sa.UnaryExpression):
-        return whole.c[key.element.name].desc()
-    return whole.c[key.name]
-
-
-def _standing(word: str) -> list[list[Any]]:
-    """The conditions under which an inspection stands so: a state or an outcome, in the words of the index that serves it."""
+def _standing(word: str) -> tuple[list[Any], bool]:
+    """The conditions under which an inspection stands so, in the words of the index that serves it, and whether only few do."""
     if word in {"queued", "locking", "building", "running"}:
-        return [[UNFINISHED, table.c.state == word]]
+        return [UNFINISHED, table.c.state == word], True
     if word in {"refused", "cancelled"}:
-        return [[sa.text("inspections.state IN ('refused', 'cancelled')"), table.c.state == word]]
-    if word == "done":
-        return [[table.c.state == word]]
-    return [[table.c.outcome == word]]
+        return [sa.text("inspections.state IN ('refused', 'cancelled')"), table.c.state == word], False
+    return [(table.c.state if word == "done" else table.c.outcome) == word], False
 
 
 def _cursor(row: Any, *, by_name: bool) -> str:
@@ -171,9 +161,11 @@ def _cursor(row: Any, *, by_name: bool) -> str:
 def _read_cursor(text: str, *, by_name: bool) -> list[Any]:
     try:
         values = json.loads(bytes.fromhex(text))
-    except (ValueError, RecursionError):
-        values = None
+        # What no database takes as text is no name: half of a surrogate pair, NUL.
+        is_text = b"\0" not in "".join(map(str, values)).encode()
+    except (ValueError, TypeError, RecursionError):
+        values, is_text = None, False
     kinds = [str, int] if by_name else [int]
-    if not isinstance(values, list) or [type(value) for value in values] != kinds or abs(values[-1]) >= 2**63:
+    if not is_text or [type(value) for value in values] != kinds or abs(values[-1]) >= 2**63:
         raise UnreadableError("The cursor is not one of this list.", hint="Take it from the page before.")
-    return values
+    return list(values)
