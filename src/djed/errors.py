@@ -7,6 +7,9 @@ succeed later (``transient``). A handled error is one sentence and a hint; anyth
 
     DjedError                     1  500
     ├── RequestError              2  422   the request is wrong; carries every fault with its path
+    │   ├── UnreadableError       2  400   it cannot be read at all: broken JSON, a forged cursor
+    │   ├── TooLargeError         2  413   it is larger than is taken
+    │   └── MediaTypeError        2  415   it is of a type that is not understood
     ├── ConfigError               2  500   a setting is wrong
     ├── NotFoundError             3  404   no such inspection, job, artifact …
     ├── ConflictError             4  409   not possible in this state
@@ -18,7 +21,11 @@ succeed later (``transient``). A handled error is one sentence and a hint; anyth
     │   └── StoreBusyError        7  503   held by another process for too long (transient)
     ├── RunnerError               8  502   a target failed; ``transient`` says whether to try again
     ├── ToolError                 8  502   a foreign tool failed or answered nonsense
-    └── UnsafeError               9  422   something hostile was refused (archive entry, link, tampered artifact)
+    ├── ServerError               8  502   a server cannot be reached, or failed (transient)
+    ├── UnsafeError               9  422   something hostile was refused (archive entry, link, tampered artifact)
+    ├── AccessError              10  403   the token does not allow it
+    │   └── TokenError           10  401   there is no token, or it is unknown, expired or revoked
+    └── RateError                11  429   too many requests for now (transient)
 """
 
 from __future__ import annotations
