@@ -137,7 +137,7 @@ def test_another_engine_can_cancel(bench: Bench) -> None:
 def test_find_starts_what_was_made_but_never_started(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = shell("echo ran")
     dying = bench.runner()
-    monkeypatch.setattr(dying, "_spawn", lambda _: None)
+    monkeypatch.setattr(dying, "_spawn", lambda *_: None)
     handle = dying.submit(attempt)
     other = bench.runner()
     assert other.poll([handle])[handle.name].state == "waiting"
@@ -148,7 +148,7 @@ def test_find_starts_what_was_made_but_never_started(bench: Bench, monkeypatch: 
 def test_two_engines_that_find_at_once_start_it_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = shell("echo ran; sleep 0.2")
     dying = bench.runner()
-    monkeypatch.setattr(dying, "_spawn", lambda _: None)
+    monkeypatch.setattr(dying, "_spawn", lambda *_: None)
     handle = dying.submit(attempt)
     engines = [bench.runner() for _ in range(4)]
     threads = [threading.Thread(target=engine.find, args=(attempt,)) for engine in engines]
@@ -171,7 +171,7 @@ def test_a_cancel_before_the_start_wins(bench: Bench, monkeypatch: pytest.Monkey
     attempt = shell("echo ran")
     runner = bench.runner()
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_spawn", lambda _: None)
+        patch.setattr(runner, "_spawn", lambda *_: None)
         handle = runner.submit(attempt)
     runner.cancel(handle)
     assert runner.find(attempt) == handle

@@ -124,7 +124,12 @@ def test_what_the_job_says_is_masked_in_every_form(bench: Bench) -> None:
     assert err == b"***\n***"
     assert out.startswith(b"***")
     assert out.endswith(b"END\n")
-    hidden = [TOKEN, *KEY.splitlines(), base64.b64encode(KEY)[:40], base64.b64encode(b"user:" + TOKEN)[8:30]]
+    hidden = [
+        TOKEN,
+        *KEY.splitlines()[1:-1],
+        base64.b64encode(KEY)[:40],
+        base64.b64encode(b"user:" + TOKEN)[8:30],
+    ]
     assert [part for part in hidden if part in out] == []
 
 

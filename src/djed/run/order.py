@@ -50,10 +50,8 @@ def order(
     seen = _places_inside(job, attempt.name, real) if boxed else real
     resolved = places.resolve(job, seen)
     variables = _variables(job, seen, site, _UV_CONFIG if boxed and config else config)
-    variables |= resolved.variables
     confided = secrets.plan(attempt.name, job, directory, sandbox)
-    if confided is not None:
-        variables[secrets.VARIABLE] = confided["folder"]
+    variables |= {**resolved.variables, **secrets.variables(confided)}
     wrap: list[str] = []
     if boxed:
         inside = Inside(

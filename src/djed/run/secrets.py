@@ -19,10 +19,9 @@ from djed.run.interface import Materials
 from djed.run.sandbox import Sandbox
 from djed.toolbox import fs
 
-__all__ = ["VARIABLE", "given", "passed", "plan", "take_away"]
+__all__ = ["given", "passed", "plan", "take_away", "variables"]
 
-VARIABLE = "DJED_SECRETS"
-"""Environment variable of the job that names the folder."""
+_VARIABLE = "DJED_SECRETS"
 _INSIDE = "/djed/secrets"
 _MEMORY = Path("/dev/shm")  # noqa: S108  # not a temporary file: a folder with a random name, made by the shim
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -41,6 +40,11 @@ def plan(name: str, job: Job, directory: Path, sandbox: Sandbox) -> dict[str, An
     # Older versions of bubblewrap cannot set the mode; the files are read-only in any case.
     options = ["--perms", "0400"] if sandbox.is_recent() else []
     return {"names": sorted(job.secrets), "folder": folder, "options": options}
+
+
+def variables(told: Mapping[str, Any] | None) -> dict[str, str]:
+    """What the job's environment says of them."""
+    return {} if told is None else {_VARIABLE: told["folder"]}
 
 
 def _folder(name: str, directory: Path) -> Path:

@@ -103,9 +103,8 @@ def test_a_value_of_many_lines_is_masked_line_by_line_and_in_lines_of_base64() -
     value = b"-----BEGIN-----\r\n" + base64.encodebytes(bytes(range(256))) + b"short\n"
     lines = [line.strip() for line in value.splitlines()]
     for line in lines:
-        assert _masked({"a": value}, b"> " + line + b" <") == (
-            b"> *** <" if len(line) >= 8 else b"> " + line + b" <"
-        )
+        hidden = len(line) >= 8 and not line.startswith(b"-----")
+        assert _masked({"a": value}, b"> " + line + b" <") == (b"> *** <" if hidden else b"> " + line + b" <")
     for said in (base64.encodebytes(value), *_lines_of(base64.b64encode(value), 64)):
         told = _masked({"a": value}, said)
         assert not any(piece in told for piece in said.split() if len(piece) >= 8)

@@ -9,6 +9,7 @@ from urllib.parse import quote_from_bytes
 SHORTEST = 4  # bytes; a shorter value would be found everywhere
 SHORTEST_LINE = 8
 WIDTHS = (64, 76)  # characters of a line of base64: PEM (RFC 7468), MIME (RFC 2045)
+ARMOUR = b"-----"  # begins and ends a line of PEM that holds no part of the value, and stands in many files
 STARS = b"***"
 
 
@@ -96,10 +97,10 @@ class Mask:
 def forms(value):
     """Every form of a value that is looked for; of several lines also each line that is not short."""
     text = value.strip()
-    lines = {line.strip() for line in text.splitlines()}
+    lines = [line.strip() for line in text.splitlines()]
     found = {text} | _base64(text) | _base64(value) | _quoted(text) | _escaped(text)
     for line in lines:
-        if len(line) >= SHORTEST_LINE:
+        if len(line) >= SHORTEST_LINE and not (line.startswith(ARMOUR) and line.endswith(ARMOUR)):
             found |= {line} | _escaped(line)
     return {form for form in found if len(form) >= SHORTEST}
 
