@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.server import Served, server
 
@@ -205,6 +207,34 @@ def test_a_body_that_cannot_be_read_is_told_in_both_forms(
 ) -> None:
     answer = call(served, "POST", "/api/v1/inspect", content=content, headers={"Content-Type": kind})
     error(answer, status)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+fields = st.sampled_from(
+    [
+        "batch_size",
+        "build",
+        "run",
+        "python",
+        "files",
+        "environment",
+        "identifier",
+        "packages",
+        "python_packages",
+    ]
+)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(fields, json_values), st.sampled_from(["inspect", "_debug/generate-dockerfile"]))
+def test_whatever_is_posted_is_taken_or_refused(served: Served, data: dict[str, Any], where: str) -> None:
+    answer = call(served, "POST", f"/api/v1/{where}", json={"base": "host", **data})
+    if answer.status_code >= 300:
+        error(answer, 400)
 
 
 def test_a_dockerfile_can_be_had_for_any_image(served: Served) -> None:
