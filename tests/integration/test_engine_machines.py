@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from djed.model.request import HardwareRequirement
+from djed.model.request import Build, HardwareRequirement
 from djed.service import Engine
 from djed.store.schema import jobs
 from djed.store.service_schema import log_chunks, nodes
@@ -31,7 +32,7 @@ class Machines:
         self._stack = ExitStack()
 
     def __getitem__(self, name: str) -> Engine:
-        settings = {
+        settings: dict[str, Any] = {
             "store": self._url,
             "blobs": str(self._folder / "blobs"),
             "node": name,
@@ -52,8 +53,8 @@ def machines(tmp_path: Path, database_url: str) -> Iterator[Machines]:
     found.close()
 
 
-def on(name: str) -> dict[str, HardwareRequirement]:
-    return {"hardware": HardwareRequirement(labels={"machine": name})}
+def on(name: str) -> HardwareRequirement:
+    return HardwareRequirement(labels={"machine": name})
 
 
 def known(engine: Engine) -> set[str]:
@@ -65,7 +66,9 @@ def test_what_one_machine_is_asked_the_machine_that_fits_does(machines: Machines
     door, left, right = machines["door"], machines["left"], machines["right"]
     with left.serving(), right.serving():
         until(lambda: known(door) == {"local/left", "local/right"}, "both nodes")
-        ids = submit(door, *(script(f"echo {name}\n", **on(name)) for name in ("left", "right", "left")))
+        ids = submit(
+            door, *(script(f"echo {name}\n", hardware=on(name)) for name in ("left", "right", "left"))
+        )
         for _ in door.follow(ids):
             pass
     assert outcomes([door.get(id_) for id_ in ids]) == ["succeeded"] * 3
@@ -102,10 +105,7 @@ def test_build_and_run_that_fit_different_machines_only_are_refused_with_the_rea
     machines: Machines,
 ) -> None:
     door, left, right = machines["door"], machines["left"], machines["right"]
-    asked = script(**on("right"))
-    asked = script(
-        request={"build": type(asked.request.build)(hardware=on("left")["hardware"])}, **on("right")
-    )
+    asked = script(request={"build": Build(hardware=on("left"))}, hardware=on("right"))
     with left.serving(), right.serving():
         until(lambda: len(known(door)) == 2, "both nodes")
         (id_,) = submit(door, asked)
