@@ -43,6 +43,8 @@ class Database(ABC):
     can tell whether it was made: who writes must be able to look, or to write the same again.
     """
 
+    serial: bool
+    """Whether one transaction writes at a time, which readers and writers wait for."""
     kind: str
     """``sqlite`` or ``postgresql``."""
     name: str

@@ -66,6 +66,7 @@ class PostgresDatabase(Database):
     """
 
     kind = "postgresql"
+    serial = False
 
     def __init__(self, url: str) -> None:
         """Open the database, make its tables or migrate them. Raises ``StoreError`` and its kin, ``ConfigError``, ``MissingPartError``."""

@@ -50,6 +50,7 @@ class SqliteDatabase(Database):
     """One file. A transaction that writes is alone from its first moment (``BEGIN IMMEDIATE``)."""
 
     kind = "sqlite"
+    serial = True
 
     def __init__(self, path: Path) -> None:
         """Open the file, make it or migrate it. Raises ``StoreError``, ``StoreVersionError``, ``StoreFullError``."""

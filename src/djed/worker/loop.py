@@ -12,18 +12,16 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from djed.config import Config
 from djed.errors import DjedError, RunnerError, StoreBusyError, StoreError
 from djed.model.hardware import Node
-from djed.model.inspection import FINAL
 from djed.model.job import Handle
-from djed.pipeline import Move, Step, advance
+from djed.pipeline import Step
 from djed.run.interface import Runner
-from djed.store import events, inspections, job_records, jobs
-from djed.store.inspections import Claimed
+from djed.store import inspections, job_records, jobs
 from djed.store.jobs import Started
 from djed.store.store import Store
 from djed.toolbox import bell
@@ -31,12 +29,12 @@ from djed.worker import account
 from djed.worker.context import StoreContext
 from djed.worker.counters import Tally
 from djed.worker.harvest import Harvest, Harvester, refused
+from djed.worker.mover import Mover
 from djed.worker.retire import retire
 
 __all__ = ["Worker"]
 
 _logger = logging.getLogger(__name__)
-_BATCH = 128
 _HARVESTERS = 4
 _PATIENCE = 1.0
 """Seconds before a worker tries again what could not be done."""
@@ -71,11 +69,11 @@ class Worker:
         self.config = config
         self._runners = runners
         self._context = context
-        self._flow = flow
         self._harvest = Harvester(store, context)
         self._bell = bell.Bell(store.bells)
         self.name = self._bell.name
         self._tally = Tally(store, self.name)
+        self._mover = Mover(store, context, self._tally, name=self.name, flow=flow)
         self._stop = threading.Event()
         self._begun: deque[Started] = deque()
         """Attempts that are ours and not yet known outside."""
@@ -125,67 +123,13 @@ class Worker:
         if self._shaken:
             self._recall()
         self._look_after_leases()
-        busy = self._advance()
+        busy = self._mover.move(self._stop)
         busy |= self._start()
         busy |= self._submit_begun()
         busy |= self._poll(pool)
         busy |= self._write_harvests()
         if not busy and not self._stop.is_set():
             self._sleep()
-
-    # Inspections
-
-    def _advance(self) -> bool:
-        """Let inspections that are due take steps, and keep those that can go on at once."""
-        with self.store.database.read() as connection:
-            if not inspections.any_due(connection, time.time(), self.store.place):
-                return False
-        with self.store.change(by=self.name) as connection:
-            claimed = inspections.claim(
-                connection,
-                owner=self.name,
-                now=time.time(),
-                lease=self.config.lease,
-                limit=_BATCH,
-                place=self.store.place,
-            )
-        worked = bool(claimed)
-        while claimed:
-            with self.store.database.read() as connection:
-                records = job_records.of_inspection(
-                    connection, [item.inspection.id for item in claimed], with_results=False
-                )
-            moves = [
-                (item, advance(item.inspection, records[item.inspection.id], self._context, self._flow))
-                for item in claimed
-            ]
-            claimed = self._apply(moves)
-        return worked
-
-    def _apply(self, moves: list[tuple[Claimed, Move]]) -> list[Claimed]:
-        """Write the moves; the inspections that take their next step at once."""
-        kept = []
-        made: list[tuple[Claimed, Move]] = []
-        new: list[events.NewEvent] = []
-        now = time.time()
-        changes = [_change(item, move) for item, move in moves]
-        with self.store.change(by=self.name) as connection:
-            account.prepare(connection, moves)
-            written = inspections.apply(connection, changes, now=now)
-            for (item, move), change in zip(moves, changes, strict=True):
-                if item.inspection.id not in written:
-                    id_ = item.inspection.id
-                    _logger.warning("inspection %s: late writer refused", id_, extra={"inspection": id_})
-                    continue
-                new += account.record(connection, item, move, now)
-                made.append((item, move))
-                if change.keep:
-                    kept.append(replace(item, inspection=replace(item.inspection, **_fields(move))))
-            account.use(connection, made, now, place=self.store.place)
-            events.add(connection, new)
-        for item, move in made:
-            self._tally.moved(item, move, now)
-        return kept
 
     # Jobs
 
@@ -418,13 +362,3 @@ def _release(watched: _Watched) -> None:
 
 def _cpus(node: Node) -> tuple[int, ...]:
     return node.hardware.cpus or tuple(range(node.hardware.cores))
-
-
-def _change(item: Claimed, move: Move) -> inspections.Change:
-    keep = not move.park and move.changes.get("state") not in FINAL
-    return inspections.Change(claimed=item, fields=move.changes, park=move.park, keep=keep)
-
-
-def _fields(move: Move) -> dict[str, Any]:
-    """The changes that the noun has; the rest are columns."""
-    return {name: value for name, value in move.changes.items() if name not in {"node", "metric", "place"}}
