@@ -6,7 +6,17 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("pydantic", "rich", "yaml", "djed.intake", "archspec", "packaging", "alembic")
+HEAVY = (
+    "pydantic",
+    "rich",
+    "yaml",
+    "djed.intake",
+    "archspec",
+    "packaging",
+    "alembic",
+    "httpx2",
+    "djed.client",
+)
 
 # The command leaves by os._exit, so what is listed is listed there.
 PROGRAM = """

@@ -11,7 +11,7 @@ from djed.config import Config, settings
 __all__ = ["masked", "show_config"]
 
 _SHOWN = len("djed_ab12")
-_PASSWORDS = re.compile(r"((?<=://)[^:/@]*:|(?<=[?&])password=)[^@&]*")
+_PASSWORDS = re.compile(r"((?<=://)[^:/@]*:).*(?=@)|((?<=[?&])password=)[^&]*")
 """Of an address: between name and host, or as a parameter."""
 
 
@@ -58,8 +58,8 @@ def masked(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name == "token":
-        return f"{value[:_SHOWN]}\u2026"
-    return _PASSWORDS.sub(r"\1\u2026", value) if name == "store" else value
+        return f"{value[:_SHOWN]}…"
+    return _PASSWORDS.sub(r"\1\2…", value) if name == "store" else value
 
 
 def _value(value: Any) -> Any:
