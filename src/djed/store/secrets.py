@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from djed.config import Config
 from djed.errors import ConflictError, Fault, NotFoundError, RequestError
 from djed.model.secret import SECRET_NAME, SECRET_SIZE, SECRETS_PER_NAMESPACE
+from djed.store.database import exclusive
 from djed.store.service_schema import secrets
 from djed.toolbox.seal import Seal
 
@@ -47,6 +48,7 @@ def names(connection: sa.Connection, namespace: str) -> Sequence[str]:
 
 def put(connection: sa.Connection, namespace: str, name: str, *, sealed: str, now: float) -> None:
     """Keep a sealed secret in the place of an earlier one. Raises ``ConflictError`` where the namespace holds too many."""
+    exclusive(connection, f"secrets of {namespace}")  # two at once could pass the bound together
     connection.execute(sa.delete(secrets).where(*_one(namespace, name)))
     count = sa.select(sa.func.count()).select_from(secrets).where(secrets.c.namespace == namespace)
     if connection.execute(count).scalar_one() >= SECRETS_PER_NAMESPACE:
