@@ -1,4 +1,4 @@
-"""Writes the generated parts of ``docs/reference``: the request, the settings, the errors.
+"""Writes the generated parts of ``docs/reference``: the request, the settings, the errors, the metrics.
 
 A generated part lies between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; the words around it are written by hand.
 """
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from djed import config, errors
+from djed.api import metrics
 from djed.model import request
 from djed.model.quantity import format_duration, format_size, parse_duration, parse_size
 
 __all__ = ["FILES", "main", "render", "rewritten"]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FILES = {"request": "request.md", "settings": "settings.md", "errors": "errors.md"}
+FILES = {"request": "request.md", "settings": "settings.md", "errors": "errors.md", "metrics": "metrics.md"}
 
 # The parts of a request in the order in which a file has them.
 _PARTS = (
@@ -43,6 +44,7 @@ def render(name: str) -> str:
         "request": _request,
         "settings": _settings,
         "errors": _errors,
+        "metrics": _metrics,
     }
     return "\n".join(writers[name]())
 
@@ -55,6 +57,10 @@ def rewritten(name: str, text: str) -> str:
     if not (found and closed):
         raise ValueError(f"the page has no part {begin} … {end}")
     return f"{head}{begin}\n\n{render(name)}\n\n{end}{tail}"
+
+
+def _metrics() -> Iterator[str]:
+    yield metrics.reference()
 
 
 def _request() -> Iterator[str]:

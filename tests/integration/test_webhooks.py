@@ -162,31 +162,6 @@ def test_a_receiver_that_fails_at_random_gets_every_event_in_order(
     assert sorted(attempts, key=positions.index) == attempts
 
 
-def test_of_several_servers_one_tells(store: Store, config: Config) -> None:
-    register(store, config, ADDRESS, namespace="default")
-    receiver = Receiver()
-    with Dispatcher(store, config, post=receiver), Dispatcher(store, config, post=receiver):
-        positions = happen(store, ["state"]) + happen(store, ["job"] * 30) + happen(store, ["done"])
-        receiver.wait(lambda: len(receiver.came) >= len(positions))
-    assert receiver.accepted() == positions
-
-
-def test_who_lost_the_lease_changes_nothing(store: Store, config: Config) -> None:
-    register(store, config, ADDRESS, namespace="default")
-    position = happen(store, ["state"])[0]
-    step = webhooks.Step(delivery=None, position=position)
-    with store.change() as connection:
-        line = webhooks.lines(connection, owner="a")[0]
-        assert webhooks.claim(connection, line, owner="a", now=100.0, until=110.0)
-        assert not webhooks.claim(connection, line, owner="b", now=109.0, until=120.0)
-        assert webhooks.lines(connection, owner="b")[0].free_at == 110.0
-        assert webhooks.claim(connection, line, owner="b", now=111.0, until=120.0)
-        assert not webhooks.settle(connection, line, step, owner="a", now=112.0)
-        assert webhooks.settle(connection, line, step, owner="b", now=112.0)
-        # Who looked before that must look again.
-        assert not webhooks.claim(connection, line, owner="a", now=113.0, until=120.0)
-
-
 def test_what_is_refused_five_times_is_given_up_and_the_next_event_goes_on(
     store: Store, config: Config
 ) -> None:
