@@ -24,6 +24,7 @@ from djed.model.result import Result
 from djed.model.secret import SECRET_SIZE, SECRETS_PER_REQUEST
 from djed.run import secrets
 from djed.run.local import LocalRunner
+from djed.run.sandbox import Sandbox
 from djed.testing.runner_contract import shell, wait
 from djed.toolbox.watch import Watch
 from tests.support.leaks import MEMORY, leaks
@@ -292,3 +293,14 @@ def test_the_shim_of_an_old_python_hands_them_over_and_masks_them(
     assert result.skipped == ("token: contains the secret token",)
     assert (bench.home(attempt) / "shim.log").read_text() == ""
     assert in_memory(attempt) == []
+
+
+@pytest.mark.needs("bwrap")
+def test_as_an_older_bubblewrap_is_told_they_can_be_read_and_not_written(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sandbox, "is_recent", lambda _: False)
+    bench = Bench(data, "bwrap")
+    attempt = confided('cd "$DJED_SECRETS"; wc -c < token; echo x > token || rm -f token || echo kept')
+    bench.complete(attempt)
+    assert bench.said(attempt) == b"%d\nkept\n" % len(TOKEN)
