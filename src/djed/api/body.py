@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ TYPES = {
 }
 """Types of a body and the names by which messages call it."""
 
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 _INLINE = 64 * 1024
 """Bytes that are parsed at once; more are parsed in a thread, meanwhile others are served."""
 
@@ -62,19 +65,34 @@ async def read(request: Request, most: int) -> bytes:
 
 
 async def _document(request: Request) -> Document:
+    name = _name(request)
+    config = state_of(request).config
+    # Only JSON brings the contents of files along; the others are request files, and slow to parse.
+    most = config.serve_body if name.endswith(".json") else config.limits_request
+    content = await read(request, most)
+    try:
+        if len(content) <= _INLINE:
+            return parse(name, content)
+        return await run_in_threadpool(parse, name, content)
+    except RequestError as error:
+        raise UnreadableError(error.message, faults=error.faults, hint=error.hint) from error
+
+
+def _name(request: Request) -> str:
+    """What messages call the body; its ending says how it is read. Raises ``MediaTypeError``."""
     # A body without a type is taken for JSON: so are those of the oldest clients.
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    kind, _, parameters = request.headers.get("content-type", "application/json").partition(";")
+    kind = kind.strip().lower()
     if kind not in TYPES:
         raise MediaTypeError(
             f"A body of type {kind[:80]!r} is not understood.", hint=f"Known are {', '.join(TYPES)}."
         )
-    content = await read(request, state_of(request).config.serve_body)
-    try:
-        if len(content) <= _INLINE:
-            return parse(TYPES[kind], content)
-        return await run_in_threadpool(parse, TYPES[kind], content)
-    except RequestError as error:
-        raise UnreadableError(error.message, faults=error.faults, hint=error.hint) from error
+    charset = _CHARSET.search(parameters)
+    if charset is not None and charset[1].lower() not in _CHARSETS:
+        raise MediaTypeError(f"A body in {charset[1][:80]!r} is not understood.", hint="Send UTF-8.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaTypeError("A body that is compressed is not understood.", hint="Send it as it is.")
+    return TYPES[kind]
 
 
 async def _mapping(document: Written) -> Mapping[str, Any]:
