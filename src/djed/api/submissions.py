@@ -57,7 +57,7 @@ def check_sent(engine: Engine, submission: Submission) -> None:
     """
     faults = tuple(
         Fault(
-            path=f"{path}.digest",
+            path=path,
             message=f"the content {file.digest} was not uploaded",
             hint="Upload it first: PUT /v1/files/DIGEST",
         )

@@ -13,12 +13,14 @@ from djed.api.app import create_app
 from djed.config import load
 from djed.service.admin import Admin
 from djed.service.engine import Engine
+from djed.testing.fake_runner import FakeRunner
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     data = tmp_path_factory.mktemp("api")
     with Engine.open(load({"data": str(data)}, environ={})) as opened:
+        opened.works._runners = {"local": FakeRunner()}  # to look for this machine's Pythons takes seconds
         yield opened
 
 
