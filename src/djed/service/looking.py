@@ -95,11 +95,24 @@ class Looking:
                 connection, self.namespace, states=states, name=name, sort=sort, limit=limit, after=after
             )
 
-    def jobs(self, inspection: str) -> Sequence[JobRecord]:
-        """The jobs of an inspection with their reports, in the order in which they were made."""
+    def jobs(self, inspection: str, *, reports: bool = True) -> Sequence[JobRecord]:
+        """The jobs of an inspection with their reports, in the order in which they were made.
+
+        A report may have megabytes, an inspection a thousand of them: who needs none says so.
+        """
         with self.store.database.read() as connection:
             id_ = self._find(connection, inspection)
-            return job_records.of_inspection(connection, [id_], with_results=True)[id_]
+            return job_records.of_inspection(connection, [id_], with_results=reports)[id_]
+
+    def job(self, inspection: str, role: str) -> JobRecord:
+        """One job of an inspection with its report. Raises ``NotFoundError``."""
+        with self.store.database.read() as connection:
+            id_ = self._find(connection, inspection)
+            found = job_records.of_inspection(connection, [id_], with_results=True, role=role)[id_]
+        if not found:
+            raise NotFoundError(f"The inspection {inspection} has no job {role!r}.")
+        # A job may have been made anew under its role: the newest counts.
+        return found[-1]
 
     def attempts(self, inspection: str) -> Sequence[AttemptRecord]:
         """Every attempt of its jobs, in order of start."""

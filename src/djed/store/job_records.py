@@ -134,9 +134,9 @@ def seen_by(connection: sa.Connection, job: str, namespace: str) -> bool:
 
 
 def of_inspection(
-    connection: sa.Connection, ids: Sequence[str], *, with_results: bool
+    connection: sa.Connection, ids: Sequence[str], *, with_results: bool, role: str | None = None
 ) -> dict[str, list[JobRecord]]:
-    """The jobs of each inspection, in the order in which they were made."""
+    """The jobs of each inspection, or those of one role, in the order in which they were made."""
     columns: list[Any] = [
         job_uses.c.inspection, job_uses.c.role, jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.attempts, jobs.c.attempt, jobs.c.node,
         jobs.c.failure, attempts.c.started_at, attempts.c.ended_at,
@@ -147,7 +147,7 @@ def of_inspection(
         sa.select(*columns)
         .join(jobs, jobs.c.id == job_uses.c.job)
         .outerjoin(attempts, attempts.c.name == jobs.c.attempt)
-        .where(job_uses.c.inspection.in_(ids))
+        .where(job_uses.c.inspection.in_(ids), sa.true() if role is None else job_uses.c.role == role)
         .order_by(jobs.c.seq)
     )
     found: dict[str, list[JobRecord]] = {id_: [] for id_ in ids}

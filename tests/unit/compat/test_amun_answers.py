@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,9 +141,19 @@ def test_a_result_has_a_digest_of_the_script_even_where_there_is_none() -> None:
     ("stdout", "shown"), [({"a": 1}, {"a": 1}), ("text\n", {"text": "text\n"}), ([1], {"text": [1]})]
 )
 def test_generated_clients_read_an_object_on_stdout(stdout: Any, shown: dict[str, Any]) -> None:
-    found = answers.log_view({"stdout": stdout, "exit_code": 0, "duration": 1})
-    assert found["stdout"] == shown
-    assert "duration" not in found
+    assert answers.as_object(stdout) == shown
+
+
+def test_the_log_of_a_run_is_what_the_oldest_clients_knew() -> None:
+    assert answers.log(job("run:0", "active")) is None
+    found = answers.log(replace(job("run:0"), result={"stdout": [1], "exit_code": 0, "duration": 1}))
+    assert found is not None
+    assert (found["stdout"], found["script_sha256"], "duration" in found) == ([1], "", False)
+
+
+def test_a_failure_whose_report_was_not_read_is_one_all_the_same() -> None:
+    unread = replace(job("run:0", "failed"), result=None)
+    assert answers.status(inspection("running"), [unread])["job"]["pods"][0]["exit_code"] == 1
 
 
 def test_a_submission_is_answered_for_the_oldest_clients_too() -> None:

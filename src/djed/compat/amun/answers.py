@@ -9,7 +9,7 @@ from typing import Any
 from djed.model.inspection import FINAL, Inspection, JobRecord
 from djed.model.request import Build, Request, Run
 
-__all__ = ["build_log", "find_run", "log_view", "result", "specification", "status", "submitted"]
+__all__ = ["as_object", "build_log", "log", "result", "specification", "status", "submitted"]
 
 _PHASES: Mapping[str, str] = {"queued": "Pending", "refused": "Error", "cancelled": "Failed"}
 """Argo's word for the state of a workflow; for ``done`` it depends on the outcome, and everything else is running."""
@@ -21,7 +21,6 @@ _ENDED: Mapping[str, str] = {
 }
 """Kubernetes' word, where it has one, for why something was ended; anything else is an ``Error``."""
 _BEFORE_RUNS = frozenset({"plan", "lock", "build"})
-_OVER = frozenset({"succeeded", "failed", "cancelled"})
 
 _LOG_KEYS = (
     "exit_code",
@@ -66,11 +65,6 @@ def specification(found: Inspection) -> dict[str, Any]:
     return dict(origin["specification"]) if origin.get("door") == "amun" else _translated(found)
 
 
-def find_run(jobs: Sequence[JobRecord], item: int) -> JobRecord | None:
-    """The measured run of that number, from 0."""
-    return next((job for job in jobs if job.role == f"run:{item}"), None)
-
-
 def result(run: JobRecord | None) -> dict[str, Any] | None:
     """The result of a run (docs/reference/result.md); ``None`` where there is none yet."""
     if run is None or run.result is None:
@@ -78,11 +72,15 @@ def result(run: JobRecord | None) -> dict[str, Any] | None:
     return {**run.result, "script_sha256": run.result.get("script_sha256") or ""}
 
 
-def log_view(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as Amun's oldest API, and the generated clients of all, knew the log of a run: stdout is an object there."""
-    stdout = found.get("stdout")
-    shown = stdout if isinstance(stdout, Mapping) else {"text": stdout}
-    return {**{key: found.get(key) for key in _LOG_KEYS}, "stdout": shown}
+def log(run: JobRecord | None) -> dict[str, Any] | None:
+    """The result as Amun's oldest API called it the log of a run; ``None`` where there is none yet."""
+    found = result(run)
+    return None if found is None else {key: found.get(key) for key in _LOG_KEYS}
+
+
+def as_object(stdout: Any) -> Mapping[str, Any]:
+    """What a script wrote, as the generated clients expect it."""
+    return stdout if isinstance(stdout, Mapping) else {"text": stdout}
 
 
 def build_log(found: Inspection, parts: Sequence[tuple[str, bytes]]) -> str | None:
@@ -198,9 +196,9 @@ def _reason(found: Inspection) -> str:
 
 
 def _worst(jobs: Sequence[JobRecord]) -> int:
-    """The first exit code that tells of a failure; 0 where none does."""
-    codes = (int((job.result or {}).get("exit_code") or 0) for job in jobs if job.state in _OVER)
-    return next((code for code in codes if code), 0)
+    """The first exit code that tells of a failure; 0 where none does, 1 where it was not read."""
+    codes = (int((job.result or {}).get("exit_code") or 1) for job in jobs if job.state == "failed")
+    return next(codes, 0)
 
 
 def _moment(seconds: float | None) -> str | None:

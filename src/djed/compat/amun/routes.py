@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -27,6 +28,10 @@ __all__ = ["guest", "router"]
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LOG = 4 * 2**20
 """Bytes of a log in an answer."""
+_LOGS = 16 * 2**20
+"""Bytes of many results in an answer."""
+_REPORTS = 16
+"""Reports read for one status."""
 _GENERATED = "OpenAPI-Generator/"
 """How Amun's published client, which was generated from its OpenAPI document, calls itself."""
 
@@ -143,10 +148,10 @@ def inspections(request: Request, page: PageNumber = 1, limit: PageLimit = 100) 
 
 def build_log(request: Request, inspection_id: Id) -> Response:
     """What the build wrote."""
-    found, jobs = _looked_up(request, inspection_id)
+    found = _found(request, inspection_id)
     engine = _engine(request)
     parts, left = [], _LOG
-    for job in jobs:
+    for job in _jobs(engine, found):
         if job.kind != "run" and job.started_at is not None and left > 0:
             parts.append((job.role, _written(engine, job, left)))
             left -= len(parts[-1][1])
@@ -155,42 +160,41 @@ def build_log(request: Request, inspection_id: Id) -> Response:
 
 def batch_size(request: Request, inspection_id: Id) -> Response:
     """How many runs were asked for."""
-    found = _found(_engine(request), inspection_id)
+    found = _found(request, inspection_id)
     return _told(found, inspection_id, batch_size=found.request.run.repeat if found.request.run else 0)
 
 
 def job_result(request: Request, inspection_id: Id, item: Item) -> Response:
     """The result of a run."""
-    found, jobs = _looked_up(request, inspection_id)
-    result = answers.result(answers.find_run(jobs, item))
+    found = _found(request, inspection_id)
+    result = answers.result(_run(_engine(request), found, item))
     if result is None:
         raise NotFoundError(f"The inspection {inspection_id} has no result {item}.")
     if _is_generated(request):
-        result = result | {"stdout": answers.log_view(result)["stdout"]}
+        result |= {"stdout": answers.as_object(result["stdout"])}
     return _told(found, inspection_id, result=result)
 
 
 def job_log(request: Request, inspection_id: Id, item: Item) -> Response:
     """What a run wrote."""
-    found, jobs = _looked_up(request, inspection_id)
-    run = answers.find_run(jobs, item)
+    found = _found(request, inspection_id)
+    run = _run(_engine(request), found, item)
     if run is None or run.started_at is None:
         raise NotFoundError(f"The inspection {inspection_id} has no run {item}, or it has not started.")
     if not _is_generated(request):
-        return _told(
-            found, inspection_id, log=_written(_engine(request), run, _LOG).decode("utf-8", "replace")
-        )
+        text = _written(_engine(request), run, _LOG).decode("utf-8", "replace")
+        return _told(found, inspection_id, log=text)
     # Amun sent text where its own document says object, so that its client, which was made from the document, failed on it.
-    result = answers.result(run)
-    return _told(found, inspection_id, log=result and answers.log_view(result))
+    log = answers.log(run)
+    return _told(found, inspection_id, log=log and log | {"stdout": answers.as_object(log["stdout"])})
 
 
 def first_log(request: Request, inspection_id: Id) -> Response:
     """The result of the first run, as of 2018."""
-    found, jobs = _looked_up(request, inspection_id)
-    result = answers.result(answers.find_run(jobs, 0))
-    if result is not None:
-        return _told(found, inspection_id, log=answers.log_view(result) | {"stdout": result["stdout"]})
+    found = _found(request, inspection_id)
+    log = answers.log(_run(_engine(request), found, 0))
+    if log is not None:
+        return _told(found, inspection_id, log=log)
     if found.request.run is None or found.state in FINAL:
         raise NotFoundError(f"The inspection {inspection_id} has no run that ended.")
     error = "The run has not ended yet."
@@ -198,22 +202,30 @@ def first_log(request: Request, inspection_id: Id) -> Response:
 
 
 def all_logs(request: Request, inspection_id: Id) -> Response:
-    """The results of all runs that ended, as of 2019."""
-    found, jobs = _looked_up(request, inspection_id)
-    results = [answers.result(job) for job in jobs if job.role.startswith("run:")]
-    logs = [answers.log_view(item) | {"stdout": item["stdout"]} for item in results if item is not None]
+    """The results of all runs that ended, as of 2019; of many long ones, the first."""
+    found = _found(request, inspection_id)
+    engine = _engine(request)
+    ended = [job for job in _jobs(engine, found) if job.role.startswith("run:") and job.ended_at is not None]
+    logs: list[Mapping[str, Any]] = []
+    size = 0
+    for job in ended:
+        log = answers.log(_run(engine, found, job.role.removeprefix("run:")))
+        size += len(json.dumps(log))
+        if size > _LOGS:
+            break
+        logs += [log] if log else []
     return _told(found, inspection_id, logs=logs)
 
 
 def inspection_status(request: Request, inspection_id: Id) -> Response:
     """How far it is."""
-    found, jobs = _looked_up(request, inspection_id)
-    return _told(found, inspection_id, **answers.status(found, jobs))
+    found = _found(request, inspection_id)
+    return _told(found, inspection_id, **answers.status(found, _jobs(_engine(request), found)))
 
 
 def inspection_specification(request: Request, inspection_id: Id) -> Response:
     """What was asked."""
-    found = _found(_engine(request), inspection_id)
+    found = _found(request, inspection_id)
     specification = answers.specification(found)
     return _told(found, inspection_id, specification=specification, created=specification["@created"])
 
@@ -223,29 +235,37 @@ def _told(found: Inspection, reference: str, **more: Any) -> Response:
     return respond({**more, "parameters": {"inspection_id": reference, "id": found.id}})
 
 
-def _looked_up(request: Request, reference: str) -> tuple[Inspection, Sequence[JobRecord]]:
-    engine = _engine(request)
-    found = _found(engine, reference)
-    if found.reused is None:
-        return found, engine.jobs(found.id)
-    try:
-        return found, engine.jobs(found.reused)
-    except NotFoundError:  # removed meanwhile
-        return found, ()
-
-
-def _found(engine: Engine, reference: str) -> Inspection:
+def _found(request: Request, reference: str) -> Inspection:
     """By its id or name alone. Raises ``NotFoundError``."""
     missing = NotFoundError(f"There is no inspection {reference[:100]!r}.")
     if not _REFERENCE.fullmatch(reference):
         raise missing
     try:
-        found = engine.get(reference)
+        found = _engine(request).get(reference)
     except (NotFoundError, ConflictError) as error:
         raise missing from error
     if reference not in {found.id, found.name}:
         raise missing
     return found
+
+
+def _jobs(engine: Engine, found: Inspection) -> Sequence[JobRecord]:
+    """Its jobs, or those of the inspection whose result answered it. Of their reports only those that tell of a failure are read."""
+    try:
+        jobs = engine.jobs(found.reused or found.id, reports=False)
+    except NotFoundError:  # removed meanwhile
+        return ()
+    failed = [job.role for job in jobs if job.state == "failed"][:_REPORTS]
+    reported = {role: engine.job(found.reused or found.id, role) for role in failed}
+    return [reported.get(job.role, job) for job in jobs]
+
+
+def _run(engine: Engine, found: Inspection, item: int | str) -> JobRecord | None:
+    """A measured run with its report."""
+    try:
+        return engine.job(found.reused or found.id, f"run:{item}")
+    except NotFoundError:
+        return None
 
 
 def _written(engine: Engine, job: JobRecord, most: int) -> bytes:
