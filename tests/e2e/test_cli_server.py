@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import begin, djed, read_until
+from tests.support.cli import begin, djed, environment, read_until
 from tests.support.server import Served, server
 
 pytestmark = pytest.mark.needs("uv", "bwrap")
@@ -167,6 +170,22 @@ def test_the_server_s_nodes_and_health_are_shown(there: Served) -> None:
         ("nodes", True),
     ]
     assert there.token not in djed("config")
+
+
+def test_the_program_in_the_docs_works(there: Served, tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/how-to/use-a-server.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    written(tmp_path, "inspection.yaml", "run: {script: hello.sh}\n")
+    written(tmp_path, "hello.sh", HELLO)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Statistics(metric='duration'" in done.stdout.splitlines()[-1]
 
 
 def test_without_a_good_token_a_sentence_says_so(

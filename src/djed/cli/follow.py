@@ -73,10 +73,10 @@ def follow(engine: Service, inspections: Sequence[Inspection], console: Console)
 def stream(engine: Service, inspection: Inspection, tail: Tail, console: Console) -> bool:
     """Show the logs until it is final. ``False``: the user left before that, and the job goes on."""
     watch = Watch(engine, [inspection.id], lambda line: console.note(*line))
-    for _ in watch.events(logs=True):
+    for event in watch.events(logs=True):
         # A server that is away for a moment comes back, and what was missed is shown then.
         with suppress(ServerError):
-            tail.print(inspection.id)
+            tail.print(inspection.id, changed=event is not None)
     tail.print(inspection.id, final=True)
     return watch.ended(console)
 

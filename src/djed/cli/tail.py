@@ -9,6 +9,7 @@ from djed.cli.render.text import bold, dim, log_lines
 
 if TYPE_CHECKING:
     from djed.cli.console import Console
+    from djed.model.inspection import JobRecord
     from djed.model.job import JobState
     from djed.service import Service
 
@@ -28,12 +29,18 @@ class Tail:
         self._offsets: dict[tuple[str, str], int] = {}
         self._rests: dict[tuple[str, str], bytes] = {}
         self._last = ""
+        self._jobs: Sequence[JobRecord] = ()
+        self._stale = True
         self._over: set[str] = set()
         """Jobs that write no more and are shown to their end."""
 
-    def print(self, inspection: str, *, final: bool = False) -> None:
-        """Print what came since the last call; ``final``: also a line without its end."""
-        for job in self._engine.jobs(inspection):
+    def print(self, inspection: str, *, changed: bool = True, final: bool = False) -> None:
+        """Print what came since the last call. ``changed``: there may be other jobs; ``final``: also a line without its end."""
+        self._stale = self._stale or changed or final
+        if self._stale:
+            self._jobs = self._engine.jobs(inspection)
+            self._stale = False
+        for job in self._jobs:
             if job.id in self._over or (self._role is not None and job.role != self._role):
                 continue
             over = final or job.state in _OVER

@@ -60,6 +60,8 @@ class Stream:
         self._found: queue.Queue[Event | Sign | Exception] = queue.Queue(_AHEAD)
         self._ended = threading.Event()
         self._opened = False
+        self._wrote = False
+        """Somebody is yet to hear that a job wrote; once is enough, however much it writes meanwhile."""
         self._response: httpx2.Response | None = None
         self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="djed-follow", daemon=True)
@@ -87,6 +89,8 @@ class Stream:
             return None
         if isinstance(found, Exception):
             raise found
+        if found is Sign.WROTE:
+            self._wrote = False
         return found
 
     def _run(self) -> None:
@@ -132,14 +136,18 @@ class Stream:
                     self._opened = True
                     self._put(Sign.OPENED)
                 for message in parser.feed(chunk):
-                    found = event_of(self._connection, message)
-                    if found is not None:
-                        self._put(found)
-                        # Only now: what could not be handed over is asked for again.
-                        self._after = message.id
+                    self._take(event_of(self._connection, message))
+                    # Only now: what could not be handed over is asked for again.
+                    self._after = message.id
                 self._after = parser.last_id or self._after
                 if self._ended.is_set():
                     return
+
+    def _take(self, found: Event | Sign | None) -> None:
+        if found is None or (found is Sign.WROTE and self._wrote):
+            return
+        self._wrote = self._wrote or found is Sign.WROTE
+        self._put(found)
 
     def _put(self, found: Event | Sign | Exception) -> None:
         while not self._ended.is_set():

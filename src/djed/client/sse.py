@@ -82,4 +82,6 @@ class Parser:
 
     def _check(self, further: int) -> None:
         if self._size + further > self._limit:
-            raise ServerError(f"The server sent an event of more than {self._limit} bytes.")
+            error = ServerError(f"The server sent an event of more than {self._limit} bytes.")
+            error.transient = False  # it would send it again
+            raise error
