@@ -114,10 +114,11 @@ def _stack(environment: Environment, lock: Lock | None, python: str | None) -> l
     return [
         "# Python, and what was locked" if lock else "# Python, and what was asked for",
         f"RUN mkdir -p {TOOLS}",
-        *_text_written(f"{TOOLS}/requirements.txt", [*_indexes(environment), *wanted]),
-        *([] if lock else _text_written(f"{TOOLS}/constraints.txt", environment.constraints)),
+        *_text_written(f"{TOOLS}/requirements.txt", [*_indexes(environment), *wanted] if wanted else ()),
+        *_text_written(f"{TOOLS}/constraints.txt", () if lock else environment.constraints),
         _python(plain),
-        _packages(environment, plain, is_locked=lock is not None),
+        _venv(plain),
+        *([_packages(environment, is_locked=lock is not None)] if wanted else []),
         f'ENV VIRTUAL_ENV="{TOOLS}/env" PATH="{TOOLS}/env/bin:$PATH"',
     ]
 
@@ -135,24 +136,26 @@ def _chosen(version: str | None) -> str:
     return f"{named}command -v python3"
 
 
-def _packages(environment: Environment, version: str | None, *, is_locked: bool) -> str:
-    """With uv where the image has it, else with pip; a lock is installed as it is, each file checked by its hash."""
-    options = (
-        "--no-deps "
-        if is_locked
-        else f"--constraint {TOOLS}/constraints.txt "
-        if environment.constraints
-        else ""
-    )
-    newer = f" --exclude-newer {_quoted(environment.exclude_newer)}" if environment.exclude_newer else ""
+def _venv(version: str | None) -> str:
     python = f" --python {version}" if version else ""
-    wanted = f"{options}-r {TOOLS}/requirements.txt"
+    return (
+        f"RUN if command -v uv >/dev/null; then uv venv{python} {TOOLS}/env; "
+        f'else "$({_chosen(version)})" -m venv {TOOLS}/env; fi'
+    )
+
+
+def _packages(environment: Environment, *, is_locked: bool) -> str:
+    """With uv where the image has it, else with pip; a lock is installed as it is, each file checked by its hash."""
+    wanted, newer = f"-r {TOOLS}/requirements.txt", ""
+    if is_locked:
+        wanted = f"--no-deps {wanted}"
+    else:
+        wanted = f"-c {TOOLS}/constraints.txt {wanted}" if environment.constraints else wanted
+        newer = f" --exclude-newer {_quoted(environment.exclude_newer)}" if environment.exclude_newer else ""
     return " \\\n    ".join((
-        "RUN set -e; if command -v uv >/dev/null; then",
-        f"uv venv{python} {TOOLS}/env;",
-        f"uv pip install --python {TOOLS}/env/bin/python --index-strategy unsafe-best-match{'' if is_locked else newer} {wanted};",
-        f'else "$({_chosen(version)})" -m venv {TOOLS}/env;',
-        f"{TOOLS}/env/bin/python -m pip install --no-cache-dir {wanted}; fi",
+        "RUN if command -v uv >/dev/null; then",
+        f"uv pip install --python {TOOLS}/env/bin/python --index-strategy unsafe-best-match{newer} {wanted};",
+        f"else {TOOLS}/env/bin/python -m pip install --no-cache-dir {wanted}; fi",
     ))  # fmt: skip
 
 

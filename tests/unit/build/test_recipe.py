@@ -92,8 +92,14 @@ def test_without_a_lock_the_packages_are_resolved_within_their_bounds() -> None:
     text = "\n".join(written(asked))
     assert "'--extra-index-url https://index.example/simple'" in text
     assert "'numpy==2.1.*'" in text
-    assert "--exclude-newer '2026-01-01' --constraint /opt/djed/constraints.txt" in text
+    assert "--exclude-newer '2026-01-01' -c /opt/djed/constraints.txt" in text
     assert "uv venv /opt/djed/env" in text, "a specifier is not the name of a Python"
+
+
+def test_a_python_without_packages_is_no_more_than_that() -> None:
+    text = "\n".join(written(Environment(python="3.11"), lock=Lock(python="3.11.7")))
+    assert "uv venv --python 3.11.7 /opt/djed/env" in text
+    assert "requirements.txt" not in text
 
 
 def test_native_packages_are_installed_by_the_tool_that_is_there() -> None:
