@@ -43,6 +43,7 @@ _MEANINGS: tuple[tuple[str, type[StoreError], str, str | None], ...] = (
     ("53100", StoreFullError, "There is no space left for {name}.", "Free some on its server."),
     ("53300", StoreBusyError, "{name} has no connection free.", "Raise max_connections on its server."),
     ("53", StoreBusyError, "{name} lacks resources: {text}.", None),
+    ("23505", StoreBusyError, "{name} was written by others at the same moment: {text}.", None),
     ("40", StoreBusyError, "{name} was written by others at the same moment: {text}.", None),
     ("55P03", StoreBusyError, "{name} was locked by another transaction for too long.", None),
     ("57014", StoreBusyError, "{name} gave up: {text}.", None),
@@ -56,6 +57,17 @@ _MEANINGS: tuple[tuple[str, type[StoreError], str, str | None], ...] = (
     ("42501", StoreError, "{name} does not allow it: {text}.", "Let its user own the database."),
 )
 """SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) or its class, what that is to us, and what to do."""
+
+
+_REFUSALS: tuple[tuple[str, str], ...] = (
+    ("too many", "53300"),
+    ("connection slots are reserved", "53300"),
+    ("authentication", "28"),
+    ("pg_hba.conf", "28"),
+    ("role ", "28"),
+    ("database ", "3D000"),
+)
+"""What a server says to who is not let in, which is told without its SQLSTATE, and what that would be."""
 
 
 class PostgresDatabase(Database):
@@ -152,7 +164,8 @@ class PostgresDatabase(Database):
 
     def _meaning(self, error: DBAPIError) -> DjedError:
         text = next(iter(str(error.orig).strip().splitlines()), "").rstrip(".")
-        state = getattr(error.orig, "sqlstate", None)
+        text = text.rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
+        state = getattr(error.orig, "sqlstate", None) or _refusal(text)
         if state is None and isinstance(error, sa.exc.DataError):  # refused by the driver, before it was sent
             return UnreadableError(f"That cannot be kept in a database: {text}.")
         # Without a state it was no server that spoke: it could not be reached, or went away in the middle of it.
@@ -163,6 +176,13 @@ class PostgresDatabase(Database):
             if state.startswith(sign):
                 return kind(message.format(name=self.name, text=text), hint=hint)
         return StoreError(f"{self.name} failed: {text}.")
+
+
+def _refusal(text: str) -> str | None:
+    """The SQLSTATE of what a server said when it let nobody in. While it starts or stops it says that of the "database system"."""
+    if "database system" in text:
+        return "57P03"
+    return next((state for sign, state in _REFUSALS if sign in text), None)
 
 
 def _parse(url: str) -> sa.URL:

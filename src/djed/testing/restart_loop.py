@@ -65,16 +65,15 @@ class RestartReport:
 
 
 def restart_loop(
-    data: Path, url: str, *, restart: Callable[[], None], seconds: float, every: float = 5.0
+    data: Path, url: str, *, restart: Callable[[], None], restarts: int, every: float = 5.0
 ) -> RestartReport:
-    """Submit for so long while ``restart`` is called every so many seconds, then let the workers finish, and count."""
-    start, restarts = time.monotonic(), 0
+    """Call ``restart`` so often, ``every`` seconds after the last, while inspections are submitted; then let the workers finish, and count."""
+    start = time.monotonic()
     with workers(data, url, count=4):
         with submitters(data, url, processes=2) as told:
-            while time.monotonic() - start + every <= seconds:
+            for _ in range(restarts):
                 time.sleep(every)
                 restart()
-                restarts += 1
         accepted = set(told)
         wait_until_done(data, url, seconds=60)
         return _count(data, url, accepted, restarts=restarts, start=start)

@@ -103,7 +103,7 @@ class Worker:
                         # Nothing is lost: leases and attempts wait until the store can be written again.
                         _logger.warning("%s", error)
                         self._shaken = True
-                        self._bell.wait(_PATIENCE)
+                        self._stop.wait(_PATIENCE)
             finally:
                 pool.shutdown(wait=True)
                 try:
