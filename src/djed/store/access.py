@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from djed.errors import ConflictError, NotFoundError
 from djed.model.access import AuditEntry, Namespace, Principal, Quota, Retention, Token
+from djed.store.database import upsert
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import inspections
 from djed.store.service_schema import audit, namespaces, secrets, tokens, uploads, webhooks
@@ -153,11 +154,8 @@ def put_namespace(connection: sa.Connection, namespace: Namespace, now: float) -
     if has_namespace(connection, namespace.name):
         connection.execute(sa.update(namespaces).where(namespaces.c.name == namespace.name).values(values))
     else:
-        connection.execute(
-            sa.insert(namespaces).values(
-                name=namespace.name, created_at=namespace.created_at or now, **values
-            )
-        )
+        made = {"name": namespace.name, "created_at": namespace.created_at or now, **values}
+        upsert(connection, namespaces, ["name"], made)  # somebody else may make it just now
 
 
 def remove_namespace(connection: sa.Connection, name: str) -> None:

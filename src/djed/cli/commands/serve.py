@@ -33,6 +33,8 @@ def serve(
     try:
         from djed.api.server import serve as run
     except ModuleNotFoundError as error:
+        if (error.name or "djed").startswith("djed"):
+            raise
         raise MissingPartError(
             f"The server's part {error.name} is not installed.", hint="pip install 'djed[server]'"
         ) from error

@@ -76,11 +76,15 @@ def list_tokens(*, json: Json = False, context: Injected) -> None:
     console.lines(table(columns, [_row(token, now) for token in found], width=console.width))
 
 
-@app.command
+@app.command(usage="Usage: djed token revoke [OPTIONS] ID...")
 def revoke(
     *ids: Annotated[str, Parameter(name="ID", help="Ids of tokens.")], json: Json = False, context: Injected
 ) -> None:
     """Let tokens open nothing any more."""
+    if not ids:
+        raise RequestError(
+            "There is nothing to revoke.", hint="Name tokens by their ids: djed token revoke ID"
+        )
     with administering(context) as admin:
         revoked = [admin.revoke(id_) for id_ in ids]
     if json:
