@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from djed.config import Config
@@ -142,6 +142,7 @@ def test_the_message_tells_of_the_inspection(store: Store, config: Config) -> No
     assert message["inspection"]["outcome"] is None
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 8))
 def test_a_receiver_that_fails_at_random_gets_every_event_in_order(
     seed: int, count: int, data_root: Path

@@ -56,6 +56,7 @@ def test_the_unit_is_hardened_as_far_as_bubblewrap_lets_it(name: str) -> None:
     assert service["NoNewPrivileges"] == "yes"
     assert service["CapabilityBoundingSet"] == ""
     assert service["ProtectSystem"] == "strict"
+    assert service["ReadWritePaths"] == "/tmp /var/tmp"
     assert f"/var/lib/{service['StateDirectory']}" in service["Environment"]
     hiding = {"ProtectKernelTunables", "ProtectKernelLogs", "ProtectProc", "ProcSubset", "RestrictNamespaces"}
     assert not hiding & service.keys()

@@ -140,6 +140,9 @@ class Dispatcher:
                     except StoreError as error:
                         _logger.warning("webhooks wait: %s", error)
                         wait = 1.0
+                    except Exception:
+                        _logger.exception("webhooks cannot be looked after")
+                        wait = _GUARD
                     self._bell.wait(wait)
                     self._stop.wait(_REST)
         finally:
