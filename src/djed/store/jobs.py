@@ -168,16 +168,8 @@ def start(
     if not free:
         return []
     allowed = fairness.taking(connection)
-    idle = [name for name, item in allowed.items() if item.idle]
-    rows = connection.execute(
-        sa.select(jobs)
-        .where(jobs.c.state == "queued", jobs.c.node == node, jobs.c.namespace.not_in(idle))
-        .order_by(jobs.c.priority.desc(), jobs.c.rank, jobs.c.lead, jobs.c.turn, jobs.c.seq)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
     started: list[Started] = []
-    for row in rows:
+    for row in _waiting_for(connection, node, allowed, limit):
         if row.serial in serials:
             continue
         wanted = _cpus_wanted(row, len(cpus))
@@ -190,6 +182,20 @@ def start(
         serials.add(row.serial) if row.serial else None
         started.append(_begin(connection, row, granted, owner=owner, until=now + lease, now=now))
     return started
+
+
+def _waiting_for(
+    connection: sa.Connection, node: str, allowed: Mapping[str, fairness.Allowance], limit: int
+) -> Sequence[Any]:
+    """The queued jobs of a node in order, but for those whose namespace may start nothing now."""
+    idle = [name for name, item in allowed.items() if item.idle]
+    return connection.execute(
+        sa.select(jobs)
+        .where(jobs.c.state == "queued", jobs.c.node == node, jobs.c.namespace.not_in(idle))
+        .order_by(jobs.c.priority.desc(), jobs.c.rank, jobs.c.lead, jobs.c.turn, jobs.c.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
 
 
 def _cpus_wanted(row: Any, all_of_them: int) -> int:

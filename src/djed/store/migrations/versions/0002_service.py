@@ -21,6 +21,8 @@ def upgrade() -> None:
     _facts()
     _events()
     _access()
+    _audit()
+    _confided()
     _webhooks()
     _machines()
     if op.get_bind().dialect.name == "postgresql":
@@ -132,6 +134,9 @@ def _access() -> None:
         sa.Column("expires_at", sa.Float()),
         sa.Column("revoked_at", sa.Float()),
     )
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column("seq", Long, primary_key=True, autoincrement=True),
@@ -143,6 +148,9 @@ def _access() -> None:
         sa.Column("subject", sa.Text()),
         sa.Column("detail", sa.Text()),
     )
+
+
+def _confided() -> None:
     op.create_table(
         "secrets",
         sa.Column("namespace", sa.Text(), primary_key=True),
