@@ -87,7 +87,7 @@ def recipe(
 def _native(packages: Iterable[str]) -> list[str]:
     """The tool is chosen where it runs: the recipe does not know what is in the image."""
     names = " ".join(map(_quoted, packages))
-    return ["# Native packages", f"RUN set -e; {_install(names, names, names)}"] if names else []
+    return ["# Native packages", f"RUN {_install(names, names, names)}"] if names else []
 
 
 def _install(deb: str, rpm: str, apk: str) -> str:
@@ -128,7 +128,7 @@ def _python(version: str | None) -> str:
     # Debian has Pythons without what makes an environment.
     found = f"command -v uv >/dev/null || \"$({_chosen(version)})\" -c 'import ensurepip' 2>/dev/null"
     packages = ("python3 python3-pip python3-venv", "python3 python3-pip", "python3 py3-pip")
-    return f"RUN {found} || {{ set -e; {_install(*packages)}; }}"
+    return f"RUN {found} || {{ {_install(*packages)}; }}"
 
 
 def _chosen(version: str | None) -> str:

@@ -130,6 +130,31 @@ def test_the_parts_of_a_long_file_are_put_together_again() -> None:
     check({"long": "0123456789abcde\n" * 20_000}, {"LONG": "x" * 40_000})
 
 
+@pytest.mark.parametrize("tool", ["apt-get", "dnf", "microdnf", "yum", "apk"])
+def test_native_packages_are_installed_by_the_tool_that_is_there(tool: str, tmp_path: Path) -> None:
+    """And where it fails, or there is none, the build does."""
+    (_, step), *_ = [item for item in instructions(native()) if item[0] == "RUN"]
+    program = tmp_path / tool
+    program.write_text('#!/bin/sh\necho "$@" >> called\ncase "$*" in *fails*) exit 3;; esac\n')
+    program.chmod(0o755)
+    (tmp_path / "rm").write_text("#!/bin/sh\n")
+    (tmp_path / "rm").chmod(0o755)
+
+    def code(text: str, path: Path = tmp_path) -> int:
+        return subprocess.run(
+            ["/bin/sh", "-c", text], cwd=tmp_path, env={"PATH": str(path)}, capture_output=True, check=False
+        ).returncode
+
+    assert code(step) == 0
+    assert (tmp_path / "called").read_text().splitlines()[-1].endswith(" which libgomp1")
+    assert code(step.replace("libgomp1", "fails")) != 0
+    assert code(step, tmp_path / "empty") == 1
+
+
+def native() -> str:
+    return recipe(Environment(native=("which", "libgomp1")), base="a", content=lambda _: b"")
+
+
 def test_a_script_can_be_executed_and_other_files_cannot() -> None:
     with tempfile.TemporaryDirectory() as place:
         environment = Environment(files=(File(path="data", content="1"),))
