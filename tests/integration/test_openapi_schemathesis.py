@@ -1,0 +1,71 @@
+"""Schemathesis over the whole OpenAPI document finds nothing: no 500, no answer that it does not tell, nothing taken that it excludes.
+
+Bounded and seeded. A good request is told from a wrong one by more than a schema can say, so it is not asked for that all that fits the
+schema is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.server import server
+
+EXAMPLES = 10
+SECONDS = 110
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,"
+    "negative_data_rejection,missing_required_header,unsupported_method,allow_header_conformance,ignored_auth"
+)
+
+HOOKS = """\
+import schemathesis
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    # Nobody works here, so nobody resolves: a plan would wait for it in vain.
+    if case.operation.path == "/v1/plan":
+        case.query = {**(case.query or {}), "wait": 0}
+"""
+
+
+def bounded(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without what never ends (streams) and what takes its time on purpose (waiting)."""
+    paths = {
+        path: {
+            method: {
+                **operation,
+                "parameters": [item for item in operation.get("parameters", ()) if item["name"] != "wait"],
+            }
+            for method, operation in item.items()
+        }
+        for path, item in document["paths"].items()
+        if not path.endswith("/stream")
+    }
+    return {**document, "paths": paths}
+
+
+def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    with server(tmp_path / "data", "--no-work", "--set", "serve.rate=100000") as served:
+        served.submit()
+        file = tmp_path / "openapi.json"
+        file.write_text(json.dumps(bounded(served.get("/v1/openapi.json"))))
+        environ = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)}
+        (tmp_path / "hooks.py").write_text(HOOKS)
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "run", str(file), "--url", served.url),
+            *("--header", f"Authorization: Bearer {served.token}", "--checks", CHECKS, "--workers", "2"),
+            *("--phases", "examples,coverage,fuzzing", "--seed", "1", "--max-examples", str(EXAMPLES)),
+            *("--max-response-time", "30", "--request-timeout", "30", "--no-color", "--warnings", "off"),
+        ]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+        assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
+        log = served.data.with_name(f"{served.data.name}.log").read_text()
+        assert "Traceback" not in log
