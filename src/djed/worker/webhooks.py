@@ -51,6 +51,8 @@ _TIMEOUT = 10.0
 _REFUSALS = 5
 """Attempts of an event that the receiver refuses."""
 _LONGEST_WAIT = 3600.0
+_PATIENCE = 3.0
+"""Seconds until the store is tried again after it failed."""
 _GUARD = 60.0
 """Seconds after which it looks though nobody rang."""
 _REST = 0.05
@@ -139,7 +141,7 @@ class Dispatcher:
                         wait = self._look(pool)
                     except StoreError as error:
                         _logger.warning("webhooks wait: %s", error)
-                        wait = 1.0
+                        wait = _PATIENCE
                     except Exception:
                         _logger.exception("webhooks cannot be looked after")
                         wait = _GUARD
@@ -185,8 +187,11 @@ class Dispatcher:
                 ours = rows.claim(connection, line, owner=self._owner, now=now, until=now + self._lease)
             if ours:
                 self._tell(self._behind(line))
-        except StoreError as error:  # the lease runs out, and then it is told again
+        except (
+            StoreError
+        ) as error:  # what was told and could not be written down is told again, but not all the time
             _logger.warning("webhook %s waits: %s", line.id, error)
+            self._stop.wait(_PATIENCE)
         except Exception:
             _logger.exception("webhook %s cannot be told", line.id)
         finally:
