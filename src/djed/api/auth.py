@@ -14,7 +14,7 @@ from djed.model.access import Principal, Scope
 from djed.service.admin import Admin
 from djed.service.engine import Engine
 
-__all__ = ["Administering", "Caller", "Managing", "Reading", "Submitting", "allow", "identify"]
+__all__ = ["NEEDED", "Administering", "Caller", "Managing", "Reading", "Submitting", "allow", "identify"]
 
 
 async def identify(call: Call, state: State, header: str | None) -> None:
@@ -33,6 +33,10 @@ async def identify(call: Call, state: State, header: str | None) -> None:
         call.principal = state.admin.known(text) or await run_in_threadpool(state.admin.check, text)
     except DjedError as error:
         call.trouble = error
+
+
+NEEDED: dict[Callable[..., Any], Scope] = {}
+"""Scope by dependency, for the document."""
 
 
 def allow(request: Request, scope: Scope) -> Principal:
@@ -54,6 +58,7 @@ def _engine(scope: Scope) -> Callable[..., Coroutine[Any, Any, Engine]]:
     async def engine(request: Request) -> Engine:
         return state_of(request).engine.acting(allow(request, scope))
 
+    NEEDED[engine] = scope
     return engine
 
 
@@ -64,6 +69,8 @@ async def _admin(request: Request) -> Admin:
 async def _caller(request: Request) -> Principal:
     return allow(request, "read")
 
+
+NEEDED |= {_admin: "admin", _caller: "read"}
 
 Reading = Annotated[Engine, Depends(_engine("read"))]
 """The engine, bound to a caller who may look."""

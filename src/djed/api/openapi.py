@@ -11,7 +11,9 @@ from starlette.routing import BaseRoute
 
 from djed import __version__
 from djed.api import shapes
+from djed.api.auth import NEEDED
 from djed.api.problems import MEDIA_TYPE
+from djed.model.access import Scope
 
 __all__ = ["document", "reference"]
 
@@ -95,9 +97,18 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
         description=_DESCRIPTION,
         routes=routes,
     )
-    names = _operation_names(routes)
+    known = {
+        (route.path_format, method.lower()): route
+        for route in routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
     for path, method, operation in _operations(found):
-        operation["operationId"] = names[path, method]
+        route = known[path, method]
+        # Module and function (inspections_list), so that topics need not know each other's names.
+        operation["operationId"] = f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
+        if (scope := _scope(route)) is not None:
+            operation["x-scope"] = scope
         responses = operation.setdefault("responses", {})
         for status in _PROBLEMS:
             # What the framework says of 422 is not what we answer.
@@ -120,14 +131,9 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     return found
 
 
-def _operation_names(routes: Sequence[BaseRoute]) -> dict[tuple[str, str], str]:
-    """``inspections_list``: module and function, so that topics need not know each other's names."""
-    return {
-        (route.path_format, method.lower()): f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
-        for route in routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    }
+def _scope(route: APIRoute) -> Scope | None:
+    """What a token must allow; ``None`` where none is needed."""
+    return next((NEEDED[part.call] for part in route.dependant.dependencies if part.call in NEEDED), None)
 
 
 def _operations(found: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -143,17 +149,22 @@ def reference() -> str:
 
     topics: dict[str, list[str]] = {}
     for path, method, operation in _operations(document(routes())):
-        topic = operation.get("tags", ["service"])[0]
-        text = str(operation.get("description") or operation.get("summary", "")).split("\n\n")[0]
-        row = f"| `{method.upper()} {path}` | {' '.join(text.split()).replace('|', '&#124;')} | {_parameters(operation)} |"
-        topics.setdefault(topic, []).append(row)
-    sections = [
-        "\n".join(
-            [f"### {topic.capitalize()}", "", "| call | meaning | parameters |", "| --- | --- | --- |", *rows]
-        )
-        for topic, rows in topics.items()
-    ]
-    return "\n\n".join(sections)
+        topics.setdefault(operation.get("tags", ["service"])[0], []).append(_row(path, method, operation))
+    head = "| call | meaning | parameters | scope |\n| --- | --- | --- | --- |"
+    return "\n\n".join(
+        "\n".join([f"### {topic.capitalize()}", "", head, *rows]) for topic, rows in topics.items()
+    )
+
+
+def _row(path: str, method: str, operation: Mapping[str, Any]) -> str:
+    text = str(operation.get("description") or operation.get("summary", "")).split("\n\n")[0]
+    cells = (
+        f"`{method.upper()} {path}`",
+        " ".join(text.split()).replace("|", "&#124;"),
+        _parameters(operation),
+        f"`{operation['x-scope']}`" if "x-scope" in operation else "",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _parameters(operation: Mapping[str, Any]) -> str:

@@ -199,3 +199,23 @@ def test_a_bucket_fills_again_and_is_forgotten_when_full() -> None:
     for number in range(30_000):
         rates.take(str(number), 10.0)
     assert len(rates._buckets) <= 10_000
+
+
+def test_the_document_tells_what_may_go_wrong_and_what_is_needed(
+    client: TestClient, headers: dict[str, str]
+) -> None:
+    told = client.get("/v1/openapi.json", headers=headers).json()
+    operations = {
+        f"{method} {path}": operation
+        for path, item in told["paths"].items()
+        for method, operation in item.items()
+    }
+    assert {"401", "403", "404", "422", "429", "503"} <= operations["get /v1/inspections"]["responses"].keys()
+    assert operations["delete /v1/inspections/{reference}"]["x-scope"] == "manage"
+    assert operations["get /v1/tokens"]["x-scope"] == "admin"
+    needless = {name for name, item in operations.items() if "x-scope" not in item}
+    assert needless == {"get /healthz", "get /readyz", "get /v1/version"}
+    assert {name for name, item in operations.items() if item.get("security") == []} == needless
+    names = [item["operationId"] for item in operations.values()]
+    assert len(names) == len(set(names))
+    assert "HTTPValidationError" not in json.dumps(told)
