@@ -94,6 +94,8 @@ class Connection:
         self.url = url.rstrip("/")
         self._pause = pause
         self._timeout = timeout
+        self._away = False
+        """All tries of a call failed to reach the server, and none has reached it since."""
         headers = {"User-Agent": f"djed/{__version__}"}
         if token:
             headers["Authorization"] = f"Bearer {_checked(token)}"
@@ -107,18 +109,18 @@ class Connection:
 
     def send(self, call: Call) -> Answer:
         """The answer. Raises what the server tells, or ``ServerError``; what may be repeated is tried three times more."""
-        for pause in _PAUSES:
+        # Who asks again and again while the server is away, as a view does, is told at once that it still is.
+        pauses = iter(() if self._away else _PAUSES)
+        while True:
             try:
                 return self._once(call)
             except _Trouble as trouble:
-                if not trouble.again or trouble.after > _LONGEST:
+                pause = next(pauses, None)
+                self._away = pause is None and isinstance(trouble.__cause__, httpx2.TransportError)
+                if pause is None or not trouble.again or trouble.after > _LONGEST:
                     raise trouble.error from trouble.__cause__
                 # Clients that were turned away together must not come back together.
                 self._pause(max(trouble.after, pause * random.uniform(1, 1.5)))  # noqa: S311
-        try:
-            return self._once(call)
-        except _Trouble as trouble:
-            raise trouble.error from trouble.__cause__
 
     def json(self, call: Call) -> Any:
         """The JSON of the answer. Raises as :meth:`send`."""
@@ -169,6 +171,7 @@ class Connection:
         response = None
         try:
             response = self._http.send(request, stream=True)
+            self._away = False
             if not response.is_success:
                 raise self._refused(call, response)
             yield response

@@ -102,6 +102,18 @@ def test_it_is_tried_four_times_with_longer_and_longer_pauses(make: Make) -> Non
     assert len(pauses) == 3
 
 
+def test_while_it_is_away_each_call_is_tried_once(make: Make) -> None:
+    connection, seen, pauses = make(*[GONE] * 6, GOOD, GONE)
+    for _ in range(3):
+        with pytest.raises(ServerError):
+            connection.send(GET)
+    assert (len(seen), len(pauses)) == (6, 3)
+    connection.send(GET)
+    with pytest.raises(ServerError):
+        connection.send(GET)
+    assert (len(seen), len(pauses)) == (11, 6)
+
+
 def test_the_server_says_when_to_come_back(make: Make) -> None:
     connection, _, pauses = make(refusal(429, "rate", **{"retry-after": "7"}), GOOD)
     connection.send(GET)
