@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from djed.errors import ConflictError, NotFoundError, StoreError
+from djed.model.access import DEFAULT_NAMESPACE
 from djed.store.database import exclusive, open_database
-from djed.store.service_schema import metadata
+from djed.store.service_schema import metadata, namespaces
 from djed.store.store import place_of
 from djed.toolbox import bell
 
@@ -59,6 +60,9 @@ def count_rows(connection: sa.Connection) -> dict[str, int]:
 def _copy(source: Database, target: Database, place: str, progress: Progress) -> Mapping[str, int]:
     with source.write() as old, target.write() as new:
         exclusive(new, "schema")
+        new.execute(
+            sa.delete(namespaces).where(namespaces.c.name == DEFAULT_NAMESPACE)
+        )  # made with the tables
         if filled := [name for name, count in count_rows(new).items() if count]:
             raise ConflictError(
                 f"{target.name} is not empty: it has {filled[0]}.", hint="Name an empty database."

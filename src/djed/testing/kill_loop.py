@@ -44,7 +44,7 @@ class KillReport:
     started_twice: int
     """Jobs whose script was started more than once."""
     integrity: str
-    """``PRAGMA integrity_check``."""
+    """``PRAGMA integrity_check``, or what PostgreSQL says of itself."""
     seconds: float
 
     @property
@@ -57,14 +57,21 @@ class KillReport:
 
 
 def kill_loop(
-    data: Path, *, kills: int, workers: int = 2, seed: int = 0, progress: Callable[[int], None] | None = None
+    data: Path,
+    *,
+    kills: int,
+    workers: int = 2,
+    seed: int = 0,
+    url: str | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> KillReport:
-    """Kill workers ``kills`` times, 0.2 to 1 s apart, then let one clean worker finish, and count."""
+    """Kill workers ``kills`` times, 0.2 to 1 s apart, then let one clean worker finish, and count. ``url``: of a database."""
     start = time.monotonic()
     luck = random.Random(seed)  # noqa: S311 (a reproducible schedule, no secret)
     ledger = data / "ledger"
     ledger.mkdir(parents=True)
-    config = load({"data": str(data / "store"), "worker.lease": "2s"}, environ={})
+    settings = {"data": str(data / "store"), "worker.lease": "2s", **({"store": url} if url else {})}
+    config = load(settings, environ={})
     with _engine(config) as engine:
         with engine.working():  # the environment is built before the first kill: runs are what is to be hit
             pass

@@ -67,7 +67,7 @@ class RestartReport:
 def restart_loop(
     data: Path, url: str, *, restart: Callable[[], None], restarts: int, every: float = 5.0
 ) -> RestartReport:
-    """Call ``restart`` so often, ``every`` seconds after the last, while inspections are submitted; then let the workers finish, and count."""
+    """Restart so often, ``every`` seconds after the last, while inspections are submitted; then let the workers finish, and count."""
     start = time.monotonic()
     with workers(data, url, count=4):
         with submitters(data, url, processes=2) as told:
