@@ -215,13 +215,15 @@ def test_how_they_fare_is_counted(store: Store, config: Config) -> None:
     receiver = Receiver(lambda _: 500)
     with store.database.read() as connection:
         assert webhooks.trouble(connection) == (1, 0, 0, None)
+    happen(store, ["state"], ago=100)
     with Dispatcher(store, config, post=receiver):
         happen(store, ["state"])
         receiver.wait(lambda: len(receiver.came) >= 2)
     with store.database.read() as connection:
         trouble = webhooks.trouble(connection)
     assert trouble[:3] == (1, 1, 0)
-    assert trouble.since is not None
+    assert trouble.untold is not None
+    assert 99 < time.time() - trouble.untold < 200
 
 
 def test_another_namespace_sees_and_removes_nothing(store: Store, config: Config) -> None:

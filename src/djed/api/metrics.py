@@ -56,8 +56,8 @@ LIVE = _by_name(
         "state",
     ),
     _gauge(
-        "djed_webhook_failing_seconds",
-        "For how long the webhook that fails the longest fails; 0 without one.",
+        "djed_webhook_backlog_seconds",
+        "Age of the oldest event that is still to be told to a webhook; 0 without one.",
     ),
 )
 """What is read from the store when it is asked for."""
@@ -156,7 +156,7 @@ def _live(store: Store, config: Config) -> Iterator[Value]:
     yield _value("djed_webhooks", trouble.active - trouble.failing, "ok")
     yield _value("djed_webhooks", trouble.failing, "failing")
     yield _value("djed_webhooks", trouble.gone, "gone")
-    yield _value("djed_webhook_failing_seconds", _age(trouble.since, now))
+    yield _value("djed_webhook_backlog_seconds", _age(trouble.untold, now))
     yield _value("djed_store_bytes", store.database.size(), "database")
     yield from Counters.sum(counted).items()
 

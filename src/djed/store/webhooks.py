@@ -171,8 +171,8 @@ class Trouble(NamedTuple):
     """Active ones whose last attempt failed."""
     gone: int
     """Those that said that they are to be told nothing more."""
-    since: float | None
-    """Unix time since which the one that fails the longest fails."""
+    untold: float | None
+    """Unix time of the oldest event that is still to be told to one of them."""
 
 
 def lines(connection: sa.Connection, *, owner: str) -> list[Line]:
@@ -273,7 +273,8 @@ def trouble(connection: sa.Connection) -> Trouble:
             sa.func.count().filter(table.c.active),
             sa.func.count().filter(failing),
             sa.func.count().filter(sa.not_(table.c.active)),
-            sa.func.min(table.c.failing_since).filter(failing),
         ).select_from(table)
     ).one()
-    return Trouble(*row)
+    found = (next_event(connection, line) for line in lines(connection, owner=""))
+    untold = min((item[0].at for item in found if not isinstance(item, str)), default=None)
+    return Trouble(*row, untold=untold)
