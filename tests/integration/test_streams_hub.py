@@ -132,6 +132,22 @@ def test_follower_goes_on_behind_a_position(opened: Engine) -> None:
     run(main())
 
 
+def test_events_after_a_removal_are_told_too(opened: Engine) -> None:
+    """SQLite gives numbers again that were those of the last rows; who follows must not be behind them."""
+
+    async def main() -> None:
+        first, second = Play(opened.store), Play(opened.store)
+        second.happens("one")
+        second.done()
+        async with hubbed(opened.store) as hub, hub.subscribe("default", after=None) as listener:
+            assert await listener.news() == []
+            opened.remove([second.id])
+            first.happens("two")
+            assert await heard(listener, 1) == ["two"]
+
+    run(main())
+
+
 def test_nobody_follows_what_ends(opened: Engine) -> None:
     async def main() -> None:
         hub = Hub(opened.store)
