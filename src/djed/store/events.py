@@ -97,8 +97,8 @@ def held_back(connection: sa.Connection) -> bool:
 def remove(connection: sa.Connection, inspection: str) -> None:
     """Forget the events of an inspection.
 
-    If the newest of all is among them, its empty row stays until the next time: SQLite would give its number again, to an event that those who
-    follow would then take for one they were told.
+    If the newest of all is among them, its empty row stays until the next time: SQLite would give its number again, to an event that
+    followers would then take for one they were told.
     """
     mine = table.c.inspection.in_([inspection, _NOBODY])
     newest = sa.select(sa.func.max(table.c.seq)).scalar_subquery()
