@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.cli import begin, djed, read_until
 
 pytestmark = pytest.mark.needs("uv", "bwrap")
 
@@ -24,37 +23,6 @@ ENDLESS = """#!/bin/sh
 i=0
 while [ $i -lt 100 ]; do i=$((i + 1)); echo "line $i"; sleep 0.05; done
 """
-
-
-def environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-
-
-def djed(*arguments: str, code: int = 0) -> str:
-    """Stdout of a command that ends with that exit code."""
-    command = [sys.executable, "-m", "djed", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=100, env=environment()
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout
-
-
-def begin(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "djed", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    )
-
-
-def read_until(process: subprocess.Popen[str], word: str) -> None:
-    """Wait for a line of progress."""
-    assert process.stderr is not None
-    assert any(word in line for line in process.stderr), word
 
 
 def only(text: str) -> Any:

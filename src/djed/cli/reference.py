@@ -36,6 +36,8 @@ Times are Unix times in seconds, durations are seconds, sizes are bytes. New key
 | `list` | list of `id`, `name`, `state`, `outcome`, `failure` (its class), `created_at`, `seconds`, `node`, `metric` (text), `repeats`; every key is always there |
 | `show`, `inspect`, `retry` | the inspection (below); `inspect` of several files gives a list |
 | `inspect --detach` | list of `id`, `name`, `state` |
+| `plan` | `name`, `fits`, and where known `reason`, `failure`, `build_node`, `run_node`, `python`, `considered` (nodes with what was asked and found), `lock`, `jobs`, `cached` (what is there already: `lock`, `build`), `recipe`, `queue` |
+| `queue` | `id`, `state`, `position` (inspections before it), `running` (jobs on its node), and where known `expected_start`, `waits_for` (a sentence) |
 | `cancel` | list of `id`, `name`, `state` |
 | `rm` | `removed`: how many |
 | `gc` | `inspections`, `artifacts`, `blobs`, `attempts`, `locks`: how many; `size`; `dry_run` |
@@ -43,6 +45,9 @@ Times are Unix times in seconds, durations are seconds, sizes are bytes. New key
 | `stats` | without an ID `inspections` and by name the counts `states`, `outcomes`, `failures`; with one the list of its statistics |
 | `export` | list of inspections; with `--observations` list of `seq`, `inspection`, `kind`, `created_at`, `subject`, `value` |
 | `hwinfo` | `nodes`: list of `id`, `target`, `hardware`, `interpreters`, `sandboxes`, `labels`; with `--noise` also `noise_floor` (relative) |
+| `secret list` | list of names |
+| `webhook add`, `webhook list` | a webhook, or a list of them: `id`, `url`, `active`, and where they are not as at the beginning `events`, `created_at`, `failures`, `due`, `last_error`; `add` also `secret` |
+| `webhook deliveries` | list of `webhook`, `position`, `inspection`, `kind`, `state`, `attempts`, and where known `status`, `error`, `at`, `data` |
 | `doctor` | list of `name`, `present`, `version`, `detail`, `meaning`, `hint` |
 | `config` | list of `name`, `value`, `default`, `source`, `variable`, `help` |
 | `schema` | the JSON Schema of request files |
@@ -85,8 +90,20 @@ def _global_options() -> str:
 
 
 def _command(name: str) -> str:
-    text = _help((name,)).partition(_GLOBAL)[0].strip()
-    return f"## `djed {name}`\n\n```text\n{text}\n```\n"
+    parts = [f"## `djed {name}`\n\n{_text((name,))}"]
+    if COMMANDS[name].endswith(":app"):
+        group = build()[name]
+        parts += [
+            f"### `djed {name} {word}`\n\n{_text((name, word))}"
+            for word in group
+            if not word.startswith("-")
+        ]
+    return "\n".join(parts)
+
+
+def _text(tokens: tuple[str, ...]) -> str:
+    text = _help(tokens).partition(_GLOBAL)[0].strip()
+    return f"```text\n{text}\n```\n"
 
 
 def _help(tokens: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
 """``djed webhook``: addresses that are told what happens."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -40,7 +40,7 @@ def add(
     with context.engine() as engine:
         webhook, secret = engine.add_webhook(url, event or ())
     if json:
-        context.console.json({**encode(webhook), "secret": secret})
+        context.console.json({**_shape(webhook), "secret": secret})
         return
     context.console.note("Added ", bold(webhook.id), "; its secret, which is not shown again:")
     context.console.out(secret)
@@ -52,7 +52,7 @@ def list_webhooks(*, json: Json = False, context: Injected) -> None:
     with context.engine() as engine:
         found = engine.webhooks()
     if json:
-        context.console.json([{"active": item.active, **encode(item)} for item in found])
+        context.console.json([_shape(item) for item in found])
         return
     if not found:
         context.console.note("No webhooks.")
@@ -99,6 +99,10 @@ def deliveries(
     ]
     rows = [_delivery(item, time.time()) for item in found]
     context.console.lines(table(columns, rows, width=context.console.width) if rows else [])
+
+
+def _shape(item: Webhook) -> dict[str, Any]:
+    return {"active": item.active, **encode(item)}
 
 
 def _row(item: Webhook) -> list[Part]:
