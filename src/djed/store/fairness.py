@@ -19,7 +19,7 @@ from djed.model.codec import decode
 from djed.model.request import Request
 from djed.store.database import alone, exclusive
 from djed.store.rows import load_json
-from djed.store.schema import LET_IN, UNFINISHED, inspections, jobs
+from djed.store.schema import LET_IN, UNFINISHED, UNFINISHED_JOBS, inspections, jobs
 from djed.store.service_schema import namespaces
 
 __all__ = ["Allowance", "allowances", "cost", "highest_priority", "let_in", "rank", "taking", "usage"]
@@ -153,6 +153,7 @@ def usage(connection: sa.Connection, namespace: str) -> Usage:
         sa.select(sa.func.count())
         .select_from(inspections)
         .where(UNFINISHED, inspections.c.namespace == namespace)
+        .with_hint(inspections, "INDEXED BY inspections_unfinished", "sqlite")  # of several it takes another
     ).scalar_one()
     held = {"queued": working, "running": running, "cpu": cpus, "storage": storage}
     full = tuple(
@@ -181,7 +182,9 @@ def _active(connection: sa.Connection, names: Sequence[str]) -> dict[str, tuple[
     """Active attempts and the CPUs they hold, by namespace."""
     found: dict[str, tuple[int, int]] = {}
     for row in connection.execute(
-        sa.select(jobs.c.namespace, jobs.c.cpus).where(jobs.c.state == "active", jobs.c.namespace.in_(names))
+        sa.select(jobs.c.namespace, jobs.c.cpus).where(
+            UNFINISHED_JOBS, jobs.c.state == "active", jobs.c.namespace.in_(names)
+        )
     ):
         attempts, cpus = found.get(row.namespace, (0, 0))
         found[row.namespace] = (attempts + 1, cpus + len(load_json(row.cpus) or ()))

@@ -13,6 +13,7 @@ from djed.model.inspection import FINAL, Inspection
 from djed.store import events, fairness
 from djed.store.inspection_rows import columns, fresh, noun
 from djed.store.lookup import get
+from djed.store.schema import UNFINISHED
 from djed.store.schema import inspections as table
 from djed.store.service_schema import namespaces
 
@@ -179,7 +180,7 @@ def wake(connection: sa.Connection, ids: Iterable[str], *, size: int = 0) -> Non
 
 def hand_back(connection: sa.Connection, owners: Sequence[str]) -> None:
     """End the leases of workers that stop or are dead."""
-    which = _in_order(table.c.owner.in_(owners)).with_only_columns(table.c.seq)
+    which = _in_order(UNFINISHED & table.c.owner.in_(owners)).with_only_columns(table.c.seq)
     connection.execute(sa.update(table).where(table.c.seq.in_(which)).values(owner=None, lease_until=0.0))
 
 

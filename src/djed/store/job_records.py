@@ -11,7 +11,7 @@ from djed.model.inspection import AttemptRecord, JobRecord
 from djed.model.job import Attempt, Job
 from djed.model.observation import Failure
 from djed.store.rows import load, load_json
-from djed.store.schema import attempts, inspections, job_uses, jobs
+from djed.store.schema import UNFINISHED_JOBS, attempts, inspections, job_uses, jobs
 
 __all__ = [
     "active",
@@ -46,7 +46,9 @@ def any_queued(connection: sa.Connection, node: str) -> bool:
     """Whether anything waits for a node: a look that takes no write lock."""
     return (
         connection.execute(
-            sa.select(jobs.c.seq).where(jobs.c.state == "queued", jobs.c.node == node).limit(1)
+            sa.select(jobs.c.seq)
+            .where(UNFINISHED_JOBS, jobs.c.state == "queued", jobs.c.node == node)
+            .limit(1)
         ).first()
         is not None
     )
@@ -56,7 +58,7 @@ def cancelled(connection: sa.Connection, owner: str) -> list[str]:
     """Names of our active attempts that are to be cancelled."""
     rows = connection.execute(
         sa.select(jobs.c.attempt).where(
-            jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested
+            UNFINISHED_JOBS, jobs.c.state == "active", jobs.c.owner == owner, jobs.c.cancel_requested
         )
     )
     return list(rows.scalars())
@@ -100,7 +102,7 @@ def current(connection: sa.Connection, job: str) -> tuple[Attempt, dict[str, Any
 def active(connection: sa.Connection, names: Sequence[str]) -> list[str]:
     """Those of these attempts that are not over."""
     rows = connection.execute(
-        sa.select(jobs.c.attempt).where(jobs.c.state == "active", jobs.c.attempt.in_(names))
+        sa.select(jobs.c.attempt).where(UNFINISHED_JOBS, jobs.c.state == "active", jobs.c.attempt.in_(names))
     )
     return list(rows.scalars())
 

@@ -23,7 +23,7 @@ from djed.store import fairness, inspections, job_records
 from djed.store.database import alone, exclusive
 from djed.store.job_records import attempt_of
 from djed.store.rows import dump, load, load_json
-from djed.store.schema import attempts, job_uses, jobs
+from djed.store.schema import UNFINISHED_JOBS, attempts, job_uses, jobs
 from djed.store.schema import inspections as inspection_table
 
 __all__ = [
@@ -76,7 +76,7 @@ def hold(connection: sa.Connection, *, keys: Sequence[str], inspections: Sequenc
         return
     exclusive(connection, *(f"job:{key}" for key in keys))
     theirs = sa.select(job_uses.c.job).where(job_uses.c.inspection.in_(inspections))
-    same = jobs.c.key.in_(keys) & jobs.c.state.in_(_UNFINISHED)
+    same = jobs.c.key.in_(keys) & UNFINISHED_JOBS
     connection.execute(_in_order(same | jobs.c.id.in_(theirs)))
 
 
@@ -93,7 +93,7 @@ def attach(
         shared = None
         if item.key is not None:
             shared = connection.execute(
-                sa.select(jobs.c.id).where(jobs.c.key == item.key, jobs.c.state.in_(_UNFINISHED))
+                sa.select(jobs.c.id).where(jobs.c.key == item.key, UNFINISHED_JOBS)
             ).scalar()
         id_ = shared or secrets.token_hex(6)
         if shared is None:
@@ -131,7 +131,7 @@ def adopt(
     """Take over attempts on our nodes whose worker let its lease run out."""
     rows = connection.execute(
         sa.select(jobs)
-        .where(jobs.c.state == "active", jobs.c.lease_until <= now, jobs.c.node.in_(nodes))
+        .where(UNFINISHED_JOBS, jobs.c.state == "active", jobs.c.lease_until <= now, jobs.c.node.in_(nodes))
         .with_for_update(skip_locked=True)
     ).all()
     for row in rows:
@@ -158,7 +158,7 @@ def start(
     exclusive(connection, f"node:{node}")  # two workers of a machine must not grant the same CPU
     active = connection.execute(
         sa.select(jobs.c.cpus, jobs.c.memory, jobs.c.serial).where(
-            jobs.c.state == "active", jobs.c.node == node
+            UNFINISHED_JOBS, jobs.c.state == "active", jobs.c.node == node
         )
     ).all()
     taken = {cpu for row in active for cpu in load_json(row.cpus) or ()}
@@ -191,7 +191,7 @@ def _waiting_for(
     idle = [name for name, item in allowed.items() if item.idle]
     return connection.execute(
         sa.select(jobs)
-        .where(jobs.c.state == "queued", jobs.c.node == node, jobs.c.namespace.not_in(idle))
+        .where(UNFINISHED_JOBS, jobs.c.state == "queued", jobs.c.node == node, jobs.c.namespace.not_in(idle))
         .order_by(jobs.c.priority.desc(), jobs.c.rank, jobs.c.lead, jobs.c.turn, jobs.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -247,13 +247,13 @@ def _own(connection: sa.Connection, id_: str, owner: str, until: float) -> None:
 
 def renew(connection: sa.Connection, owner: str, until: float) -> None:
     """Keep all attempts of a worker."""
-    mine = _in_order((jobs.c.owner == owner) & (jobs.c.state == "active"))
+    mine = _in_order((jobs.c.owner == owner) & UNFINISHED_JOBS & (jobs.c.state == "active"))
     connection.execute(sa.update(jobs).where(jobs.c.seq.in_(mine)).values(lease_until=until))
 
 
 def hand_back(connection: sa.Connection, owners: Sequence[str]) -> None:
     """End the leases of workers that stop or are dead; what runs, runs on and is adopted."""
-    _let_go(connection, jobs.c.owner.in_(owners))
+    _let_go(connection, UNFINISHED_JOBS & jobs.c.owner.in_(owners))
 
 
 def recall(connection: sa.Connection, owner: str, known: Sequence[str]) -> set[str]:
@@ -261,7 +261,7 @@ def recall(connection: sa.Connection, owner: str, known: Sequence[str]) -> set[s
 
     Attempts that are its own without its knowing are let go of, so that somebody adopts them.
     """
-    mine = (jobs.c.owner == owner) & (jobs.c.state == "active")
+    mine = (jobs.c.owner == owner) & UNFINISHED_JOBS & (jobs.c.state == "active")
     _let_go(connection, mine & jobs.c.attempt.not_in(known))
     return set(connection.execute(sa.select(jobs.c.attempt).where(mine)).scalars())
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from djed.model.hardware import Node
 from djed.store.database import upsert
 from djed.store.rows import dump, load
-from djed.store.schema import jobs
+from djed.store.schema import UNFINISHED_JOBS, jobs
 from djed.store.service_schema import nodes as table
 
 __all__ = ["alive", "forget", "load_of", "put", "seen", "silent_places"]
@@ -54,5 +54,5 @@ def forget(connection: sa.Connection, place: str) -> None:
 def load_of(connection: sa.Connection, node: str) -> int:
     """Jobs that run on a node or wait for it."""
     return connection.execute(
-        sa.select(sa.func.count()).where(jobs.c.node == node, jobs.c.state.in_(("queued", "active")))
+        sa.select(sa.func.count()).where(UNFINISHED_JOBS, jobs.c.node == node)
     ).scalar_one()

@@ -8,7 +8,7 @@ from djed.model.inspection import Inspection
 from djed.model.preview import QueuePlace
 from djed.store import fairness
 from djed.store.rows import load_json
-from djed.store.schema import UNFINISHED, attempts, inspections, jobs
+from djed.store.schema import UNFINISHED, UNFINISHED_JOBS, attempts, inspections, jobs
 from djed.store.service_schema import nodes
 
 __all__ = ["ahead", "expected", "place_of"]
@@ -53,21 +53,22 @@ def expected(connection: sa.Connection, position: int, *, cpus: int, now: float)
     """
     rows = connection.execute(
         sa.select(attempts.c.started_at, attempts.c.ended_at, attempts.c.cpus)
+        .join(jobs, jobs.c.attempt == attempts.c.name)
         .where(attempts.c.ended_at.is_not(None))
-        .order_by(attempts.c.started_at.desc())
+        .order_by(jobs.c.seq.desc())
         .limit(_RECENT)
     ).all()
     if not rows:
         return None
     work = [(row.ended_at - row.started_at) * max(1, len(load_json(row.cpus) or ())) for row in rows]
     waiting = connection.execute(
-        sa.select(sa.func.count()).where(jobs.c.state.in_(("queued", "active")))
+        sa.select(sa.func.count()).select_from(jobs).where(UNFINISHED_JOBS)
     ).scalar_one()
     return float(now + (position + waiting) * (sum(work) / len(work)) / max(1, cpus))
 
 
 def _running(connection: sa.Connection, node: str | None) -> int:
-    query = sa.select(sa.func.count()).where(jobs.c.state == "active")
+    query = sa.select(sa.func.count()).where(UNFINISHED_JOBS, jobs.c.state == "active")
     if node is not None:
         query = query.where(jobs.c.node == node)
     return connection.execute(query).scalar_one()

@@ -26,6 +26,7 @@ from djed.model.access import DEFAULT_NAMESPACE
 __all__ = [
     "LET_IN",
     "UNFINISHED",
+    "UNFINISHED_JOBS",
     "Long",
     "artifacts",
     "attempts",
@@ -47,6 +48,7 @@ Long = Integer().with_variant(BigInteger(), "postgresql")
 
 UNFINISHED = text("inspections.state IN ('queued', 'locking', 'building', 'running')")
 LET_IN = text("inspections.state IN ('locking', 'building', 'running')")
+UNFINISHED_JOBS = text("jobs.state IN ('queued', 'active')")
 """As SQL in just these words, for SQLite uses a partial index only where it finds the index's own condition again."""
 
 inspections = Table(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from djed.config import Config
 from djed.model.summary import Collected
 from djed.store import facts, inspections, jobs, lookup
-from djed.store.schema import attempts
+from djed.store.schema import UNFINISHED_JOBS, attempts
 from djed.store.schema import inspections as inspection_table
 from djed.store.schema import jobs as job_table
 from djed.store.service_schema import uploads
@@ -43,7 +43,9 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
             facts.drop_artifact(connection, artifact.digest, place=store.place)
         used = set(_used_blobs(connection))
         active = set(
-            connection.execute(sa.select(job_table.c.attempt).where(job_table.c.state == "active")).scalars()
+            connection.execute(
+                sa.select(job_table.c.attempt).where(UNFINISHED_JOBS, job_table.c.state == "active")
+            ).scalars()
         )
         if dry_run:
             savepoint.rollback()
