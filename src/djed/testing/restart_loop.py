@@ -165,7 +165,7 @@ def wait_until_done(data: Path, url: str, *, seconds: float, count: int = 0) -> 
                 unfinished = connection.execute(sa.select(table.c.seq).where(UNFINISHED).limit(1)).first()
                 if unfinished is None and connection.execute(there).scalar_one() >= count:
                     return
-            time.sleep(0.01)
+            time.sleep(0.02)
     finally:
         store.close()
 
