@@ -96,12 +96,19 @@ class Watch:
         """The events as they come, ``None`` now and then between them; a worker is at work meanwhile."""
         interrupts = Interrupts()
         with interrupts.caught(), self._engine.working():
-            for event in self._engine.follow(self._ids, logs=logs):
+            for event in self._told(logs):
                 yield event
                 if interrupts.count > 1:
                     self._left = True
                     return
                 self._react(interrupts)
+
+    def _told(self, logs: bool) -> Iterator[Event | None]:
+        try:
+            yield from self._engine.follow(self._ids, logs=logs)
+        except ServerError as error:
+            hint = f"Its work goes on. Come back with: djed logs -f {self._ids[0]}"
+            raise ServerError(error.message, hint=hint) from error
 
     def ended(self, console: Console) -> bool:
         """Whether all are final; if not, says how to come back."""

@@ -60,5 +60,5 @@ class AdminCalls(Calls):
         self, *, limit: int = 100, after: str | None = None, namespace: str | None = None
     ) -> Page[AuditEntry]:
         """Who did what, newest first."""
-        params: dict[str, Any] = {"limit": limit, "after": after, "namespace": namespace}
+        params: dict[str, Any] = {"limit": min(limit, 1000), "after": after, "namespace": namespace}
         return self._page(AuditEntry, Call(method="GET", path="/v1/audit", params=params))

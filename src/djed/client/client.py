@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 _MOST_EVENTS = 1000
+_PAGE = 1000
+"""Items that a server gives at once."""
 _LONGEST_WAIT = 60.0
 """Seconds for which a server lets a call wait."""
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -143,7 +145,13 @@ class Client(AdminCalls):
         after: str | None = None,
     ) -> Page[Summary]:
         """Inspections in short; ``after`` is the cursor of an earlier page."""
-        params = {"state": list(states) or None, "name": name, "sort": sort, "limit": limit, "after": after}
+        params = {
+            "state": list(states) or None,
+            "name": name,
+            "sort": sort,
+            "limit": min(limit, _PAGE),
+            "after": after,
+        }
         return self._page(Summary, Call(method="GET", path="/v1/inspections", params=params))
 
     def jobs(self, inspection: str) -> Sequence[JobRecord]:
@@ -183,7 +191,7 @@ class Client(AdminCalls):
 
     def artifacts(self, *, limit: int = 100, after: str | None = None) -> Page[StoredArtifact]:
         """The artifacts that inspections of the namespace use, newest first."""
-        params = {"limit": limit, "after": after}
+        params = {"limit": min(limit, _PAGE), "after": after}
         return self._page(StoredArtifact, Call(method="GET", path="/v1/artifacts", params=params))
 
     def observations(
@@ -195,7 +203,12 @@ class Client(AdminCalls):
         after: str | None = None,
     ) -> Page[StoredObservation]:
         """Observations of one inspection or of all, newest first."""
-        params = {"inspection": reference, "kind": kind, "limit": limit, "after": after}
+        params = {
+            "inspection": None if reference is None else _checked(reference),
+            "kind": kind,
+            "limit": min(limit, _PAGE),
+            "after": after,
+        }
         return self._page(StoredObservation, Call(method="GET", path="/v1/observations", params=params))
 
     def difference(self, a: str, b: str) -> Difference:
@@ -294,7 +307,7 @@ class Client(AdminCalls):
     def deliveries(self, webhook: str, *, limit: int = 100) -> Sequence[Delivery]:
         """What it was told last, and what was given up, newest first."""
         path = place("webhooks", webhook, "deliveries")
-        return self._nouns(Delivery, Call(method="GET", path=path, params={"limit": limit}))
+        return self._nouns(Delivery, Call(method="GET", path=path, params={"limit": min(limit, _PAGE)}))
 
     # Working
 
@@ -338,7 +351,12 @@ def _order(event: Event) -> tuple[int, int]:
 
 
 def _of(reference: str, *more: str) -> str:
-    """A path below an inspection. Raises ``NotFoundError`` for what no inspection is called."""
+    """A path below an inspection. Raises ``NotFoundError``."""
+    return place("inspections", _checked(reference), *more)
+
+
+def _checked(reference: str) -> str:
+    """Raises ``NotFoundError`` for what no inspection is called, which a server would take for a mistake of ours."""
     if not _REFERENCE.fullmatch(reference):
         raise NotFoundError(f"There is no inspection {reference!r}.", hint="See them with: djed list")
-    return place("inspections", reference, *more)
+    return reference

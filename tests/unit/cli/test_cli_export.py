@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djed.cli.render.tabular import RESULT_COLUMNS, cell
+from djed.service.tabular import RESULT_COLUMNS, cell
 from djed.model.summary import StoredObservation
 
 Djed = Callable[..., Any]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from djed.cli import follow
+from djed.cli import follow, views
 from djed.errors import ServerError
 
 Djed = Callable[..., Any]
@@ -255,3 +255,32 @@ def test_a_server_that_is_away_for_a_moment_ends_nothing(
 
     monkeypatch.setattr(engine, "jobs", sometimes)
     assert djed("logs", "-f", "matmul", "--stdout", "--job", "run:0").out.startswith("hello\n")
+
+
+def test_a_server_that_stays_away_is_left_with_a_way_back(djed: Djed, engine: Any, script: str) -> None:
+    item = only(engine, "matmul", state="running", outcome=None)
+
+    def lost() -> None:
+        raise ServerError("https://djed.example cannot be reached.", hint="Is it running?")
+
+    engine.history[item.id] = [None, lost]
+    result = djed("inspect", script)
+    assert (result.code, result.err.splitlines()) == (
+        8,
+        [
+            "error: https://djed.example cannot be reached.",
+            f"hint: Its work goes on. Come back with: djed logs -f {item.id}",
+        ],
+    )
+
+
+def test_a_view_goes_on_while_the_server_is_away() -> None:
+    answers: Iterator[bytes | None] = iter([b"one\n", b"", None, b"", b"two\n", b""])
+
+    def read(job: str, stream: str, offset: int) -> bytes:
+        if (answer := next(answers)) is None:
+            raise ServerError("It cannot be reached.")
+        return answer
+
+    tails = views._Tails(read)
+    assert [tails.lines("job") for _ in range(3)] == [["one"], ["one"], ["one", "two"]]
