@@ -23,7 +23,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u
 """Controls, line ends of all kinds, what turns the reading direction, and halves of characters."""
 _APART = re.compile(r'[\s"=]')
 _LONGEST = 4000
-_SILENT = ("httpcore2", "httpx2", "uvicorn.access", "asyncio", "alembic")
+_SILENT = ("httpcore2", "httpx2", "uvicorn", "asyncio", "alembic")
 """Loggers of libraries that tell, below warnings, what is nobody's business or is told by ours."""
 _FIRST = ("timestamp", "level", "logger", "event")
 

@@ -129,8 +129,7 @@ class Looking:
 
     def output(self, inspection: str, role: str, path: str) -> AbstractContextManager[BinaryIO]:
         """A file that a job left in its outputs, to be read. Raises ``NotFoundError``."""
-        record = next((job for job in self.jobs(inspection) if job.role == role), None)
-        outputs = (record.result or {}).get("outputs") or () if record else ()
+        outputs = (self.job(inspection, role).result or {}).get("outputs") or ()
         digest = next((item["digest"] for item in outputs if item["path"] == path), None)
         if digest is None:
             raise NotFoundError(f"The job {role!r} left no file {path!r}.")
