@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djed.service.tabular import RESULT_COLUMNS, cell
 from djed.model.summary import StoredObservation
+from djed.observe.tabular import RESULT_COLUMNS, cell
 
 Djed = Callable[..., Any]
 

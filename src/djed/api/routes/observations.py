@@ -12,7 +12,7 @@ from djed.api.auth import Reading
 from djed.api.downloads import disposition
 from djed.api.parameters import After, Limit
 from djed.model.summary import Page, StoredObservation
-from djed.service import tabular
+from djed.observe import tabular
 
 __all__ = ["router"]
 

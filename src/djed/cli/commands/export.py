@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from djed.cli.pages import PAGE, every
 from djed.cli.parameters import Injected, References
-from djed.cli.render import shapes, tabular
+from djed.cli.render import shapes
 from djed.cli.render.words import count
 from djed.errors import DjedError
 from djed.model.summary import Page, StoredObservation
+from djed.observe import tabular
 
 if TYPE_CHECKING:
     from djed.service import Service
