@@ -47,6 +47,7 @@ _TAGS = {
     "jobs": "What was executed, what it wrote and what it left.",
     "artifacts": "What builds left behind.",
     "observations": "Facts with their evidence.",
+    "streams": "What happens, as it happens.",
     "nodes": "Where jobs run.",
     "planning": "What would become of a request.",
     "files": "Contents that requests name by their digest.",

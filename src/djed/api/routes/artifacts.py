@@ -40,7 +40,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
 
 @router.get("", response_model=Page[StoredArtifact])
 def list_all(engine: Reading, limit: Limit = 100, after: After = None) -> Response:
-    """List the artifacts that inspections of the namespace use, newest first."""
+    """List the artifacts that inspections of the namespace use."""
     return answer(shapes.page(engine.artifacts(limit=limit, after=after)))
 
 
