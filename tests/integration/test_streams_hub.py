@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +15,24 @@ import pytest
 
 from djed.api import hub as hub_module
 from djed.api import pump
-from djed.api.following import JobStream
 from djed.api.hub import Hub, Listener
-from djed.api.sse import Bookmark
 from djed.api.tails import KEPT
 from djed.config import load
 from djed.errors import ServerError, StoreError
 from djed.model.inspection import Inspection
 from djed.service.engine import Engine
 from djed.store import events
-from djed.store.store import Store
+from tests.support.followers import Frames, hubbed, of_job, run
 from tests.support.play import Play
 
-Frames = AsyncGenerator[bytes, None]
 
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Engine]:
-    with Engine.open(load({"data": str(tmp_path)}, environ={})) as engine:
-        yield engine
-
-
-@asynccontextmanager
-async def hubbed(store: Store) -> AsyncIterator[Hub]:
-    hub = Hub(store)
-    hub.start()
-    try:
-        yield hub
-    finally:
-        await hub.stop()
-
-
-async def good() -> None:
-    """A token that stays good."""
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, 20))
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    settings = {"data": str(tmp_path)}
+    if request.param == "postgresql":
+        settings["store"] = request.getfixturevalue("database_url")
+    with Engine.open(load(settings, environ={})) as opened:
+        yield opened
 
 
 async def heard(listener: Listener, count: int) -> list[str]:
@@ -66,11 +47,11 @@ async def heard(listener: Listener, count: int) -> list[str]:
     return found
 
 
-def test_follower_hears_what_was_and_what_comes_each_once(opened: Engine) -> None:
+def test_follower_hears_what_was_and_what_comes_each_once(engine: Engine) -> None:
     async def main() -> None:
-        play = Play(opened.store)
+        play = Play(engine.store)
         play.happens("one")
-        async with hubbed(opened.store) as hub, hub.subscribe("default", play.id) as listener:
+        async with hubbed(engine.store) as hub, hub.subscribe("default", play.id) as listener:
             assert await heard(listener, 2) == ["state", "one"]
             play.happens("two")
             assert await heard(listener, 1) == ["two"]
@@ -79,11 +60,11 @@ def test_follower_hears_what_was_and_what_comes_each_once(opened: Engine) -> Non
     run(main())
 
 
-def test_follower_of_a_namespace_hears_it_from_now_on_and_no_other(opened: Engine) -> None:
+def test_follower_of_a_namespace_hears_it_from_now_on_and_no_other(engine: Engine) -> None:
     async def main() -> None:
-        play = Play(opened.store)
+        play = Play(engine.store)
         async with (
-            hubbed(opened.store) as hub,
+            hubbed(engine.store) as hub,
             hub.subscribe("default", after=None) as ours,
             hub.subscribe("other", after="") as others,
         ):
@@ -96,14 +77,14 @@ def test_follower_of_a_namespace_hears_it_from_now_on_and_no_other(opened: Engin
 
 
 def test_slow_follower_is_told_everything_once_and_in_order_in_bounded_memory(
-    opened: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "_PENDING", 4)
 
     async def main() -> None:
-        play = Play(opened.store)
+        play = Play(engine.store)
         async with (
-            hubbed(opened.store) as hub,
+            hubbed(engine.store) as hub,
             hub.subscribe("default", play.id, after=None) as slow,
             hub.subscribe("default", play.id, after=None) as fast,
         ):
@@ -118,12 +99,12 @@ def test_slow_follower_is_told_everything_once_and_in_order_in_bounded_memory(
     run(main())
 
 
-def test_follower_goes_on_behind_a_position(opened: Engine) -> None:
+def test_follower_goes_on_behind_a_position(engine: Engine) -> None:
     async def main() -> None:
-        play = Play(opened.store)
+        play = Play(engine.store)
         play.happens("one")
         play.happens("two")
-        async with hubbed(opened.store) as hub:
+        async with hubbed(engine.store) as hub:
             async with hub.subscribe("default", play.id) as listener:
                 found = await listener.news()
             async with hub.subscribe("default", play.id, after=found[1].event.position) as listener:
@@ -132,25 +113,25 @@ def test_follower_goes_on_behind_a_position(opened: Engine) -> None:
     run(main())
 
 
-def test_events_after_a_removal_are_told_too(opened: Engine) -> None:
+def test_events_after_a_removal_are_told_too(engine: Engine) -> None:
     """SQLite gives numbers again that were those of the last rows; who follows must not be behind them."""
 
     async def main() -> None:
-        first, second = Play(opened.store), Play(opened.store)
+        first, second = Play(engine.store), Play(engine.store)
         second.happens("one")
         second.done()
-        async with hubbed(opened.store) as hub, hub.subscribe("default", after=None) as listener:
+        async with hubbed(engine.store) as hub, hub.subscribe("default", after=None) as listener:
             assert await listener.news() == []
-            opened.remove([second.id])
+            engine.remove([second.id])
             first.happens("two")
             assert await heard(listener, 1) == ["two"]
 
     run(main())
 
 
-def test_nobody_follows_what_ends(opened: Engine) -> None:
+def test_nobody_follows_what_ends(engine: Engine) -> None:
     async def main() -> None:
-        hub = Hub(opened.store)
+        hub = Hub(engine.store)
         with pytest.raises(ServerError):
             async with hub.subscribe("default"):
                 pass
@@ -166,11 +147,11 @@ def test_nobody_follows_what_ends(opened: Engine) -> None:
     run(main())
 
 
-def test_long_poll_answers_when_it_holds_and_when_the_time_is_over(opened: Engine) -> None:
+def test_long_poll_answers_when_it_holds_and_when_the_time_is_over(engine: Engine) -> None:
     async def main() -> None:
-        play = Play(opened.store)
-        async with hubbed(opened.store) as hub:
-            assert (await hub.final(opened, play.id, 0.01)).state == "queued"
+        play = Play(engine.store)
+        async with hubbed(engine.store) as hub:
+            assert (await hub.final(engine, play.id, 0.01)).state == "queued"
             asked = 0
 
             def holds(found: Inspection) -> bool:
@@ -180,7 +161,7 @@ def test_long_poll_answers_when_it_holds_and_when_the_time_is_over(opened: Engin
                     play.done()
                 return found.state == "done"
 
-            assert (await hub.until(opened, play.id, holds, 10)).state == "done"
+            assert (await hub.until(engine, play.id, holds, 10)).state == "done"
             assert asked == 3
             assert not hub._listeners
 
@@ -188,16 +169,16 @@ def test_long_poll_answers_when_it_holds_and_when_the_time_is_over(opened: Engin
 
 
 def test_trouble_of_the_store_is_told_to_who_asks_and_ends_with_it(
-    opened: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump, "_PATIENCE", 0.01)
-    play = Play(opened.store)
+    play = Play(engine.store)
 
     def fail(*_: object, **__: object) -> Any:
         raise StoreError("The store is away.")
 
     async def main() -> None:
-        async with hubbed(opened.store) as hub, hub.subscribe("default", play.id, after=None) as listener:
+        async with hubbed(engine.store) as hub, hub.subscribe("default", play.id, after=None) as listener:
             with monkeypatch.context() as trouble:
                 trouble.setattr(events, "since", fail)
                 play.happens("one")
@@ -209,9 +190,9 @@ def test_trouble_of_the_store_is_told_to_who_asks_and_ends_with_it(
     run(main())
 
 
-def test_followers_leave_nothing_behind(opened: Engine) -> None:
-    play = Play(opened.store)
-    with opened.store.database.read():
+def test_followers_leave_nothing_behind(engine: Engine) -> None:
+    play = Play(engine.store)
+    with engine.store.database.read():
         pass
 
     def held() -> tuple[int, int]:
@@ -219,10 +200,10 @@ def test_followers_leave_nothing_behind(opened: Engine) -> None:
 
     async def main() -> None:
         before = held()
-        async with hubbed(opened.store) as hub:
+        async with hubbed(engine.store) as hub:
             started = play.begin()
             play.write(started, b"a\n")
-            async with aclosing(told(hub, started.attempt.job_id)) as frames:
+            async with aclosing(of_job(hub, started.attempt.job_id)) as frames:
                 assert await until_text(frames, "a\n")
             async with hub.subscribe("default", play.id) as listener:
                 await listener.news()
@@ -236,16 +217,11 @@ def test_followers_leave_nothing_behind(opened: Engine) -> None:
 
     async def main_once() -> None:
         """Connections of the store stay open in its pool."""
-        async with hubbed(opened.store) as hub, hub.subscribe("default", play.id) as listener:
-            await asyncio.gather(*(hub.run(opened.get, play.id) for _ in range(8)))
+        async with hubbed(engine.store) as hub, hub.subscribe("default", play.id) as listener:
+            await asyncio.gather(*(hub.run(engine.get, play.id) for _ in range(8)))
             await listener.news()
 
     run(twice())
-
-
-def told(hub: Hub, job: str, *, bookmark: Bookmark | None = None) -> Frames:
-    stream = JobStream(hub, good, bookmark or Bookmark(), job=job, streams=("stdout", "stderr"))
-    return stream.frames()
 
 
 async def until_text(frames: Frames, wanted: str) -> bool:
@@ -257,7 +233,7 @@ async def until_text(frames: Frames, wanted: str) -> bool:
 
 @pytest.mark.parametrize("followers", [1, 3])
 def test_file_is_read_once_for_all_its_followers(
-    opened: Engine, monkeypatch: pytest.MonkeyPatch, followers: int
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, followers: int
 ) -> None:
     reads: list[int] = []
     real: Callable[..., bytes] = os.pread
@@ -268,10 +244,10 @@ def test_file_is_read_once_for_all_its_followers(
         return real(descriptor, size, offset)
 
     async def main() -> None:
-        play = Play(opened.store)
+        play = Play(engine.store)
         started = play.begin()
-        async with hubbed(opened.store) as hub:
-            streams = [told(hub, started.attempt.job_id) for _ in range(followers)]
+        async with hubbed(engine.store) as hub:
+            streams = [of_job(hub, started.attempt.job_id) for _ in range(followers)]
             for frames in streams:
                 await anext(frames)  # the opening
             monkeypatch.setattr(os, "pread", counted)
@@ -285,13 +261,13 @@ def test_file_is_read_once_for_all_its_followers(
     assert reads == [0, len("first\n")]
 
 
-def test_burst_reaches_a_slow_follower_whole_and_stays_out_of_memory(opened: Engine) -> None:
+def test_burst_reaches_a_slow_follower_whole_and_stays_out_of_memory(engine: Engine) -> None:
     burst = b"".join(b"%09d\n" % number for number in range(KEPT))  # 2.5 MB
 
     async def main() -> None:
-        play = Play(opened.store)
+        play = Play(engine.store)
         started = play.begin()
-        async with hubbed(opened.store) as hub, aclosing(told(hub, started.attempt.job_id)) as frames:
+        async with hubbed(engine.store) as hub, aclosing(of_job(hub, started.attempt.job_id)) as frames:
             await anext(frames)
             play.write(started, burst)
             play.end(started)

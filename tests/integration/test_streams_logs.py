@@ -19,9 +19,12 @@ from tests.support.followers import everything, hubbed, of_inspection, of_job, r
 from tests.support.play import Play
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with Engine.open(load({"data": str(tmp_path)}, environ={})) as opened:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    settings = {"data": str(tmp_path)}
+    if request.param == "postgresql":
+        settings["store"] = request.getfixturevalue("database_url")
+    with Engine.open(load(settings, environ={})) as opened:
         yield opened
 
 
