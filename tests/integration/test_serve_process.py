@@ -143,6 +143,21 @@ def test_streams_and_long_polls_do_not_hold_up_the_end(tmp_path: Path) -> None:
         assert statuses == [200]
 
 
+def test_a_call_that_takes_too_long_is_told_that_the_server_stops(tmp_path: Path) -> None:
+    with server(tmp_path / "data", "--no-work", environ={"DJED_SERVE_STOP": "1s"}) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        head = (
+            f"PUT /v1/files/sha256:{'0' * 64} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.token}\r\n"
+            "Content-Length: 1000\r\n\r\n"
+        )
+        with socket.create_connection((host, int(port)), timeout=30) as slow:
+            slow.sendall(head.encode() + b"x")
+            assert served.get("/v1/version")
+            assert served.stop() == 0
+            assert slow.recv(65536).startswith(b"HTTP/1.1 503 ")
+    assert "Traceback" not in (tmp_path / "data.log").read_text()
+
+
 def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--no-work") as served:
         ids = [served.submit() for _ in range(5)]

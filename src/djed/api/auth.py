@@ -14,25 +14,55 @@ from djed.model.access import Principal, Scope
 from djed.service.admin import Admin
 from djed.service.engine import Engine
 
-__all__ = ["NEEDED", "Administering", "Caller", "Managing", "Reading", "Submitting", "allow", "identify"]
+__all__ = [
+    "NEEDED",
+    "Administering",
+    "Caller",
+    "Managing",
+    "Reading",
+    "Submitting",
+    "allow",
+    "identify",
+    "look_up",
+    "recognise",
+]
 
 
-async def identify(call: Call, state: State, header: str | None) -> None:
-    """Take note of who calls, by the header ``Authorization``. What is wrong with it matters only to those who ask for a caller."""
+def recognise(call: Call, state: State, header: str | None) -> str | None:
+    """Take note of who calls, by the header ``Authorization``, as far as that is known without a look at the store.
+
+    Returns the token that must be looked up, where one must. What is wrong with a token matters only to those who ask for a caller.
+    """
     if state.config.serve_open:
         call.principal = Principal(name="open", namespace=state.config.namespace, scope="admin")
-        return
+        return None
     if header is None:
-        return
+        return None
     kind, _, text = header.partition(" ")
     if kind.lower() != "bearer":
         call.trouble = TokenError(f"A token is sent as Bearer, not as {kind[:20]!r}.")
-        return
-    text = text.strip()
+        return None
     try:
-        call.principal = state.admin.known(text) or await run_in_threadpool(state.admin.check, text)
+        call.principal = state.admin.known(text.strip())
+    except TokenError as error:
+        call.trouble = error
+        return None
+    return text.strip() if call.principal is None else None
+
+
+async def look_up(call: Call, state: State, text: str) -> None:
+    """Take note of who calls, by the store."""
+    try:
+        call.principal = await run_in_threadpool(state.admin.check, text)
     except DjedError as error:
         call.trouble = error
+
+
+async def identify(call: Call, state: State, header: str | None) -> None:
+    """Take note of who calls."""
+    text = recognise(call, state, header)
+    if text is not None:
+        await look_up(call, state, text)
 
 
 NEEDED: dict[Callable[..., Any], Scope] = {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import secrets
 import time
 from typing import TYPE_CHECKING
 
-from djed.api.auth import identify
-from djed.api.problems import problem, unforeseen_problem
+from djed.api.auth import look_up, recognise
+from djed.api.problems import problem, stopping_problem, unforeseen_problem
 from djed.api.state import Call, State
 from djed.errors import AccessError, DjedError, RateError
 
@@ -69,27 +70,27 @@ class Limits:
             await self._app(scope, receive, send)
             return
         call = scope["djed"] = Call(id=secrets.token_hex(8))
-        started = False
-
-        async def answer(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                _add_headers(message, call.id)
-            await send(message)
-
+        answer = _Answer(send, call.id)
         try:
-            try:
-                await self._admit(scope, call)
-            except DjedError as error:
-                await problem(error, call.id)(scope, receive, answer)
-            else:
-                await self._app(scope, receive, answer)
+            await self._serve(scope, receive, answer, call)
+        except asyncio.CancelledError:
+            if not self._state.stopping:
+                raise
+            if not answer.started:  # it took longer than the server waits for calls when it stops
+                await stopping_problem(call.id)(scope, receive, answer)
         except Exception:
             _logger.exception("Call %s failed: %s %s", call.id, scope["method"], ascii(scope["path"]))
-            if started:
+            if answer.started:
                 raise  # cuts the connection, so that nobody takes a part for the whole
             await unforeseen_problem(call.id)(scope, receive, answer)
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: Send, call: Call) -> None:
+        try:
+            await self._admit(scope, call)
+        except DjedError as error:
+            await problem(error, call.id)(scope, receive, answer)
+        else:
+            await self._app(scope, receive, answer)
 
     async def _admit(self, scope: Scope, call: Call) -> None:
         """Raise ``DjedError`` where the call is not even looked at."""
@@ -97,19 +98,32 @@ class Limits:
         if self._state.config.serve_open:
             _check_origin(headers)
         header = headers.get(b"authorization")
-        await identify(call, self._state, None if header is None else header.decode("latin-1"))
-        client = scope.get("client") or ("",)
+        text = recognise(call, self._state, None if header is None else header.decode("latin-1"))
+        # Those whose token is not known are counted by their address before it is looked up: guessing has its rate too.
         caller = call.principal.token if call.principal else None
-        self._rates.take(caller or client[0], time.monotonic())
+        self._rates.take(caller or (scope.get("client") or ("",))[0], time.monotonic())
+        if text is not None:
+            await look_up(call, self._state, text)
 
 
-def _add_headers(message: Message, call: str) -> None:
-    headers = message["headers"] = list(message["headers"])
-    present = {name for name, _ in headers}
-    headers.append((b"x-request-id", call.encode()))
-    headers += [item for item in _SAFE if item[0] not in present]
-    if b"cache-control" not in present:
-        headers.append(_UNKEPT)
+class _Answer:
+    """The way out of a call, on which every answer gets the headers that all have."""
+
+    def __init__(self, send: Send, call: str) -> None:
+        self.started = False
+        self._send = send
+        self._call = call.encode()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = message["headers"] = list(message["headers"])
+            present = {name for name, _ in headers}
+            headers.append((b"x-request-id", self._call))
+            headers += [item for item in _SAFE if item[0] not in present]
+            if b"cache-control" not in present:
+                headers.append(_UNKEPT)
+        await self._send(message)
 
 
 def _check_origin(headers: dict[bytes, bytes]) -> None:

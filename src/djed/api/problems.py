@@ -22,14 +22,15 @@ __all__ = [
     "djed_problem",
     "http_problem",
     "problem",
+    "stopping_problem",
     "unforeseen_problem",
     "validation_problem",
 ]
 
 MEDIA_TYPE = "application/problem+json"
 
-_STORE_SECONDS = 5
-"""After which to try again when the store cannot be used."""
+_SOON = 5
+"""Seconds after which to try again when the server or its store cannot be used."""
 _DETAILS = {
     404: "There is nothing at this path.",
     405: "This path does not take that method.",
@@ -50,7 +51,7 @@ def problem(error: DjedError, call: str) -> Response:
     elif isinstance(error, RateError):
         headers["Retry-After"] = str(max(1, round(error.after)))
     elif isinstance(error, StoreError) or error.transient:
-        headers["Retry-After"] = str(_STORE_SECONDS)
+        headers["Retry-After"] = str(_SOON)
     faults = error.faults if isinstance(error, RequestError) else ()
     return _response(
         {
@@ -93,6 +94,11 @@ def validation_problem(request: Request, error: Exception) -> Response:
 def unforeseen_problem(call: str) -> Response:
     """A bug of ours; what it was is in the log, by the id of the call."""
     return _plain(500, f"The server failed; its log says why at {call}.", call, None)
+
+
+def stopping_problem(call: str) -> Response:
+    """The server stops; the next one may be there soon."""
+    return _plain(503, "The server is about to stop.", call, {"Retry-After": str(_SOON)})
 
 
 def _parameter_fault(item: Mapping[str, Any]) -> Fault:

@@ -47,12 +47,12 @@ def serve(engine: Engine, config: Config, *, ready: Callable[[str], None]) -> No
         )
     configure(config)
     listener = _listen(config)
-    _raise_file_limit(config.serve_connections)
+    connections = _make_room(config.serve_connections)
     app = create_app(engine, config)
     settings = uvicorn.Config(
         app,
         loop="uvloop",
-        http=patient(patience=config.serve_patience, connections=config.serve_connections),
+        http=patient(patience=config.serve_patience, connections=connections),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -63,7 +63,7 @@ def serve(engine: Engine, config: Config, *, ready: Callable[[str], None]) -> No
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=math.ceil(config.serve_stop),
     )
-    server = _Server(settings, app.state.djed, lambda: ready(_address(listener)))
+    server = _Server(settings, app.state.djed, ready=lambda: ready(_address(listener)))
     with engine.serving() if config.serve_work else nullcontext():
         server.run([listener])
 
@@ -71,7 +71,7 @@ def serve(engine: Engine, config: Config, *, ready: Callable[[str], None]) -> No
 class _Server(uvicorn.Server):
     """Tells when it begins and when it is about to end, and survives the signal that ends it."""
 
-    def __init__(self, config: uvicorn.Config, state: State, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, *, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._state = state
         self._ready = ready
@@ -81,6 +81,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
         notify("READY=1")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end: also when the worker is broken, for a server that only looks at work must not be taken for a whole one."""
+        return await super().on_tick(counter) or self._state.engine.works.broken is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more calls, end the streams, and wait for the rest."""
@@ -144,11 +148,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _raise_file_limit(connections: int) -> None:
-    """Each connection is a file; the soft limit is often 1,024."""
+def _make_room(connections: int) -> int:
+    """Raise the soft limit of open files, which is often 1,024; how many of these connections there is room for then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OWN_FILES
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return min(connections, max(wanted - _OWN_FILES, wanted // 2))

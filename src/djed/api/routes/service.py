@@ -11,7 +11,8 @@ from djed import __version__
 from djed.api.answers import answer
 from djed.api.auth import Caller
 from djed.api.openapi import document
-from djed.api.state import state_of
+from djed.api.problems import stopping_problem
+from djed.api.state import call_of, state_of
 from djed.errors import DjedError, StoreError
 
 __all__ = ["router"]
@@ -31,7 +32,7 @@ def ready(request: Request) -> Response:
     """Whether calls can be served: the store answers and the server is not about to stop. 503 where not."""
     state = state_of(request)
     if state.stopping:
-        raise StoreError("The server is about to stop.")
+        return stopping_problem(call_of(request.scope).id)
     try:
         state.admin.any_tokens()
     except DjedError as error:

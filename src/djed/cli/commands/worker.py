@@ -11,6 +11,9 @@ from djed.toolbox.systemd import notify
 
 __all__ = ["worker"]
 
+_LOOK = 1.0
+"""Seconds between two looks at whether the work goes on."""
+
 
 def worker(*, context: Injected) -> None:
     """Do the work of a store until told to stop; running jobs go on and are adopted later."""
@@ -25,6 +28,7 @@ def worker(*, context: Injected) -> None:
     with Engine.open(context.config) as engine, engine.serving():
         context.console.note("Working on ", bold(str(context.config.data)), dim(" (Ctrl-C stops)"))
         notify("READY=1")
-        stop.wait()
+        while engine.works.broken is None and not stop.wait(_LOOK):
+            pass
         notify("STOPPING=1")
     context.console.note("Stopped.")
