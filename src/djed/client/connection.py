@@ -99,9 +99,16 @@ class Connection:
         headers = {"User-Agent": f"djed/{__version__}"}
         if token:
             headers["Authorization"] = f"Bearer {_checked(token)}"
-        self._http = httpx2.Client(
-            base_url=_address(url), headers=headers, timeout=self._limits(0.0), transport=transport
-        )
+        address = _address(url)
+        try:
+            self._http = httpx2.Client(
+                base_url=address, headers=headers, timeout=self._limits(0.0), transport=transport
+            )
+        except (OSError, ValueError, httpx2.InvalidURL) as error:
+            raise ConfigError(
+                f"No connection can be made: {error}.",
+                hint="Look at the variables SSL_CERT_FILE, SSL_CERT_DIR, HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
+            ) from error
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -251,9 +258,13 @@ def _final(error: ServerError) -> ServerError:
 def _address(url: str) -> httpx2.URL:
     try:
         address = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
+        address.raw_host.decode().encode(
+            "idna"
+        )  # as it is looked up: empty and endless labels are found here
+    except (httpx2.InvalidURL, UnicodeError) as error:
         raise ConfigError(f"The setting server is wrong: {error}.") from error
-    if address.userinfo or address.scheme not in {"http", "https"} or not address.host:
+    plain = address.host and not address.userinfo and 0 < (address.port or 80) < 2**16
+    if not plain or address.scheme not in {"http", "https"}:
         raise ConfigError(
             "The setting server must be an address like https://djed.example.",
             hint="A token is given by the setting token, not in the address.",

@@ -195,13 +195,28 @@ def test_silence_is_called_by_its_name(make: Make) -> None:
         connection.send(GET)
 
 
-@pytest.mark.parametrize(
-    "url", ["https://me:pass@djed.example", "ftp://djed.example", "https://", "djed.example"]
-)
+WRONG = (
+    "https://me:pass@djed.example", "ftp://djed.example", "https://", "djed.example", "http://a..b", "http://[::1", "http://h:99999",
+    "http://" + "a" * 70 + ".example",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("url", WRONG)
 def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Connection(url, None)
     assert "pass" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SSL_CERT_FILE", "/no/such/file"), ("HTTPS_PROXY", "nonsense://x"), ("ALL_PROXY", "http://[::1")],
+)
+def test_a_wrong_variable_is_a_sentence(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="No connection can be made") as caught:
+        Connection(URL, None)
+    assert name in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nHost: evil.example", "\u00e4"])
