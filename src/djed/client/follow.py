@@ -103,17 +103,19 @@ class Stream:
         """Listen again and again. Raises ``DjedError`` where that helps no more."""
         pause = _FIRST_PAUSE
         while not self._ended.is_set():
-            before = self._heard
+            before, asked = self._heard, 0.0
             try:
                 self._listen()
             except DjedError as error:
                 later = error.transient or isinstance(error, StoreError)
                 if not later or time.monotonic() - self._heard > PATIENCE:
                     raise
-                pause = max(pause, error.after if isinstance(error, RateError) else 0.0)
+                asked = error.after if isinstance(error, RateError) else 0.0
+            finally:
+                self._response = None
             # Whoever was heard meanwhile is there again soon; who never answers is asked less and less often.
             pause = _FIRST_PAUSE if self._heard > before else min(pause * 2, _LONGEST_PAUSE)
-            self._ended.wait(pause * random.uniform(1, 1.5))  # noqa: S311 (so that many do not come back together)
+            self._ended.wait(max(asked, pause * random.uniform(1, 1.5)))  # noqa: S311 (many must not come back together)
 
     def _listen(self) -> None:
         """Until the connection ends. Raises ``DjedError``."""
