@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from djed.cli.main import main
 from djed.service import Engine
 from djed.service.admin import Admin
 from tests.support.live import open_engine, until
@@ -74,6 +75,33 @@ def test_a_token_that_expired_is_closed(served: Served) -> None:
     text = served.new_token(ttl=1.0)
     until(lambda: served.call("GET", "/v1/whoami", token=text).status_code == 401)
     assert "expired" in served.call("GET", "/v1/whoami", token=text).json()["detail"]
+
+
+def test_the_command_line_gives_access_at_a_server_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DJED_SERVER", served.url)
+    monkeypatch.setenv("DJED_TOKEN", served.token)
+    monkeypatch.setenv("DJED_DATA", "/proc/nowhere")
+    assert (
+        main(["token", "create", "remote", "--scope", "read", "--namespace", "lab", "--expires", "1h"]) == 0
+    )
+    text = capsys.readouterr().out.strip()
+    assert served.get("/v1/whoami", token=text)["namespace"] == "lab"
+    assert main(["namespace", "set", "lab", "--weight", "2", "--running", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quota"]["running"] == 3
+    assert main(["namespace", "set", "lab", "--running", "none", "--json"]) == 0
+    changed = json.loads(capsys.readouterr().out)
+    assert (changed["weight"], changed["quota"]["running"]) == (2.0, None)
+    assert main(["token", "list", "--json"]) == 0
+    (token,) = [item for item in json.loads(capsys.readouterr().out) if item["name"] == "remote"]
+    assert main(["token", "revoke", token["id"]]) == 0
+    assert served.call("GET", "/v1/whoami", token=text).status_code == 401
+    assert main(["namespace", "rm", "lab"]) == 0
+    capsys.readouterr()
+    assert main(["audit", "--limit", "2", "--json"]) == 0
+    acts = [(item["actor"], item["action"]) for item in json.loads(capsys.readouterr().out)]
+    assert acts == [("first", "namespace.remove"), ("first", "token.revoke")]
 
 
 def test_in_open_mode_whoever_is_here_may_do_everything(tmp_path: Path) -> None:
