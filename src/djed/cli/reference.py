@@ -94,9 +94,7 @@ def _command(name: str) -> str:
     if COMMANDS[name].endswith(":app"):
         group = build()[name]
         parts += [
-            f"### `djed {name} {word}`\n\n{_text((name, word))}"
-            for word in group
-            if not word.startswith("-")
+            f"### `djed {name} {word}`\n\n{_text((name, word))}" for word in group if not word.startswith("-")
         ]
     return "\n".join(parts)
 
