@@ -37,7 +37,7 @@ def hook(store: Store, config: Config) -> str:
 def happen(store: Store, count: int, *, at_once: int = 1) -> None:
     for _ in range(count // at_once):
         with store.change() as connection:
-            events.add(connection, [("absent", "state", {}, time.time())] * at_once)
+            events.add(connection, [("absent", "state", {}, time.time(), "default")] * at_once)
 
 
 def test_a_lease_is_held_by_one_and_lost_with_time(stores: Stores, config: Config) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.needs("postgresql")
 
 def happen(store: Store, count: int) -> None:
     with store.change() as connection:
-        events.add(connection, [("absent", "state", {}, time.time())] * count)
+        events.add(connection, [("absent", "state", {}, time.time(), "default")] * count)
 
 
 def test_a_database_that_comes_back_is_told_from(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,9 @@ def test_a_killed_server_loses_nothing(receiver: Receiver, data: Path) -> None:
     _, secret = register(store, config, f"http://127.0.0.1:{receiver.server_port}/", namespace="default")
     receiver.secret = base64.b64decode(secret.removeprefix("whsec_"))
     with store.change() as connection:
-        events.add(connection, [(f"i{number}", "done", {}, time.time()) for number in range(EVENTS)])
+        events.add(
+            connection, [(f"i{number}", "done", {}, time.time(), "default") for number in range(EVENTS)]
+        )
         positions = [event.position for event in events.since(connection, "", namespace="default")]
     store.close()
     environment = os.environ | {"PYTHONPATH": str(Path(djed.__file__).parent.parent)}

@@ -77,6 +77,7 @@ def _copy(source: Database, target: Database, place: str, progress: Progress) ->
             _continue_numbers(new, table)
         if (copied := count_rows(new)) != counts:
             raise StoreError(f"The copy is not complete ({copied} of {counts}), so nothing was copied.")
+        new.exec_driver_sql("ANALYZE")  # else its first plans would be those for an empty database
     return counts
 
 

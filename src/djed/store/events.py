@@ -16,7 +16,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from djed.errors import UnreadableError
-from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.inspection import Event
 from djed.store.rows import dump, load_json
 from djed.store.schema import events as table
@@ -43,18 +42,14 @@ NewEvent = tuple[str, str, Mapping[str, Any], float, str]
 """Inspection, kind, data, time, namespace."""
 
 
-def add(
-    connection: sa.Connection, new: Sequence[NewEvent | tuple[str, str, Mapping[str, Any], float]]
-) -> None:
+def add(connection: sa.Connection, new: Sequence[NewEvent]) -> None:
     """Append events."""
     if not new:
         return
-    rows = []
-    for item in new:
-        inspection, kind, data, at, namespace = (*item, DEFAULT_NAMESPACE)[:5]
-        rows.append(
-            {"inspection": inspection, "kind": kind, "data": dump(data), "at": at, "namespace": namespace}
-        )
+    rows = [
+        {"inspection": inspection, "kind": kind, "data": dump(data), "at": at, "namespace": namespace}
+        for inspection, kind, data, at, namespace in new
+    ]
     connection.execute(_INSERT_NUMBERED if _numbered(connection) else _INSERT, rows)
 
 

@@ -33,9 +33,8 @@ _CONNECTION = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
-    # Who was stopped in the middle of a transaction must not hold up the others for ever; and a plan must know the values that are asked
-    # for, else no partial index can serve it.
-    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s -c plan_cache_mode=force_custom_plan",
+    # Who was stopped in the middle of a transaction must not hold up the others for ever.
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
 }
 """What holds for each connection unless the URL says otherwise."""
 
