@@ -70,6 +70,8 @@ def has_upload(connection: sa.Connection, namespace: str, digest: str) -> bool:
 def missing_uploads(connection: sa.Connection, namespace: str, digests: Iterable[str]) -> list[str]:
     """Those of the digests whose content the namespace never showed."""
     wanted = list(dict.fromkeys(digests))
+    if not wanted:
+        return []
     known = set(
         connection.execute(
             sa.select(uploads.c.digest).where(uploads.c.namespace == namespace, uploads.c.digest.in_(wanted))
