@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,19 @@ def test_a_store_that_another_holds_is_busy_and_readers_are_served(
         assert client.get(f"/v1/inspections/{kept}").status_code == 200
         other.execute("ROLLBACK")
     assert client.post("/v1/inspections", json=REQUEST).status_code == 201
+
+
+def test_a_store_whose_connections_are_all_in_use_is_busy(client: TestClient, engine: Engine) -> None:
+    pool = engine.store.database._reader.pool
+    assert isinstance(pool, sa.QueuePool)
+    pool._timeout = 0.05
+    with ExitStack() as held:
+        for _ in range(pool.size() + pool._max_overflow):
+            held.enter_context(engine.store.database.read())
+        busy = client.get("/v1/inspections")
+        assert busy.status_code == 503
+        assert busy.json()["type"] == "urn:djed:error:store-busy"
+    assert client.get("/v1/inspections").status_code == 200
 
 
 @contextmanager

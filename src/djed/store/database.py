@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from djed.errors import StoreError, StoreVersionError
+from djed.errors import StoreBusyError, StoreError, StoreVersionError
 from djed.model.access import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class Database(ABC):
             yield
         except DBAPIError as error:
             raise self._meaning(error) from error
+        except PoolTimeoutError as error:
+            raise StoreBusyError(f"{self.name} is busy: every connection to it is in use.") from error
 
 
 def alone(connection: sa.Connection) -> bool:
