@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -26,6 +27,8 @@ __all__ = [
     "unforeseen_problem",
     "validation_problem",
 ]
+
+_logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -53,13 +56,18 @@ def problem(error: DjedError, call: str) -> Response:
     elif isinstance(error, StoreError) or error.transient:
         headers["Retry-After"] = str(_SOON)
     faults = error.faults if isinstance(error, RequestError) else ()
+    title, detail, hint = _title(type(error)), error.message, error.hint
+    if isinstance(error, StoreError):
+        # Where the store lies, and what its owner can do, is not for all who call.
+        _logger.warning("Call %s: %s", call, error.message)
+        detail, hint = f"{title}.", None
     return _response(
         {
             "type": f"urn:djed:error:{_name(type(error))}",
-            "title": _title(type(error)),
+            "title": title,
             "status": error.status,
-            "detail": error.message,
-            **({"hint": error.hint} if error.hint else {}),
+            "detail": detail,
+            **({"hint": hint} if hint else {}),
             **({"faults": [_fault(fault) for fault in faults]} if faults else {}),
             "request_id": call,
         },

@@ -174,7 +174,7 @@ def test_a_server_that_stops_is_not_ready_but_healthy(make: Make) -> None:
 
 
 def test_a_store_that_does_not_answer_is_not_ready_and_says_no_more(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make()
 
@@ -185,7 +185,8 @@ def test_a_store_that_does_not_answer_is_not_ready_and_says_no_more(
     answer = TestClient(app).get("/readyz")
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
-    assert "secret" not in answer.text
+    assert answer.json()["detail"] == "Another process held the store for too long."
+    assert "/secret/place" in caplog.text
 
 
 def test_a_bucket_fills_again_and_is_forgotten_when_full() -> None:
