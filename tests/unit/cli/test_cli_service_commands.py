@@ -95,16 +95,18 @@ def test_what_is_not_resolved_yet_says_so() -> None:
     ("found", "code", "words"),
     [
         (FITS, 0, "m.sh fits"),
-        (UNFIT, 5, "fits nowhere: No node has what run.hardware asks for"),
+        (UNFIT, 5, "m.sh fits nowhere\nerror: No node  [refused]"),
+        (replace(UNFIT, failure=None), 5, "m.sh fits nowhere: No node has what run.hardware asks for"),
         (
             replace(
                 FITS,
+                fits=False,
                 failure=Failure(
                     stage="lock", kind="no_such_package", message="There is no nump", hint="numpy?"
                 ),
             ),
             1,
-            "error: There is no nump  [no_such_package]\nhint: numpy?",
+            "m.sh cannot be built\n",
         ),
     ],
 )

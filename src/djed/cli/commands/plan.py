@@ -10,6 +10,7 @@ from djed.cli.parameters import Injected, Json
 from djed.cli.render.preview import preview_lines
 from djed.errors import RequestError
 from djed.model.codec import encode
+from djed.model.preview import Preview
 from djed.model.quantity import parse_duration
 
 __all__ = ["plan"]
@@ -38,7 +39,8 @@ def plan(
     except ValueError as error:
         raise RequestError(f"--wait: {error}.") from error
     submission = read(file, overrides or Overrides(), context.arguments, context.config)
-    with context.engine() as engine:
+    # Where the stack is not known yet, somebody has to resolve it.
+    with context.engine() as engine, engine.working():
         found = engine.preview(submission, wait=seconds)
     console = context.console
     if json:
@@ -47,4 +49,11 @@ def plan(
         console.text(found.recipe or "")
     else:
         console.lines(preview_lines(submission.request.name, found, width=console.width))
-    return (5 if not found.fits else 1) if not found.fits or found.failure else 0
+    return _exit_code(found)
+
+
+def _exit_code(found: Preview) -> int:
+    """As the inspection would end: 5 where it were refused, 1 where it failed before anything ran."""
+    if found.failure is not None and found.failure.stage != "plan":
+        return 1
+    return 0 if found.fits else 5

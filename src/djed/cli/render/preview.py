@@ -49,10 +49,12 @@ def queue_lines(name: str, place: QueuePlace) -> list[Line]:
 
 
 def _head(name: str, preview: Preview) -> Line:
-    if not preview.fits:
-        return (bold(name), " ", bad("fits nowhere"), f": {preview.reason}" if preview.reason else "")
-    if preview.failure is not None:
+    failure = preview.failure
+    if failure is not None and failure.stage != "plan":
         return (bold(name), " ", bad("cannot be built"))
+    if not preview.fits:
+        # The failure says it below, with its hint.
+        return (bold(name), " ", bad("fits nowhere"), "" if failure else f": {preview.reason}")
     return (bold(name), " ", good("fits"))
 
 
