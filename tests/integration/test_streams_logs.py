@@ -82,6 +82,24 @@ def test_characters_over_the_borders_of_chunks_arrive_whole(
     run(main())
 
 
+def test_event_about_a_job_that_runs_does_not_end_its_log(play: Play) -> None:
+    async def main() -> None:
+        started = play.begin()
+        job = started.attempt.job_id
+        for stream in ("stdout", "stderr"):
+            play.write(started, b"before\n", stream)
+        async with hubbed(play.store) as hub:
+            following = asyncio.create_task(until(of_job(hub, job), "log", "after"))
+            await until(of_job(hub, job), "log", "before")
+            async with hub.subscribe("default", play.id, after=None) as listener:
+                play.happens("job", job=job, state="started")
+                assert await listener.wait(10)
+            play.write(started, b"after\n")
+            assert text(await following) == "before\nafter\n"
+
+    run(main())
+
+
 def test_another_attempt_begins_another_log(play: Play) -> None:
     async def main() -> None:
         first = play.begin()

@@ -173,7 +173,8 @@ class Pump:
         growths = []
         for key, log in looked.items():
             reader = self._readers.setdefault(key, Reader(self._store, log))
-            self._unwatch(reader)
+            if log.over or log.attempt != reader.log.attempt:
+                self._unwatch(reader)
             reader.begin(log)
             growths.append(self._growth(reader))
             if log.over:
