@@ -31,6 +31,11 @@ T = TypeVar("T")
 _STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
 REQUEST: dict[str, Any] = {"$ref": "#/components/schemas/Request"}
 """The schema of a request. It is in the document because an inspection has its request in it."""
+_REQUEST = {
+    "name": "matmul",
+    "environment": {"python": "3.11", "packages": ["numpy==2.1.*"]},
+    "run": {"script": {"path": "matmul.py", "content": "import numpy\n"}, "repeat": 5, "timeout": "10m"},
+}
 GROUP = 1000
 """Most requests of a group."""
 
@@ -143,6 +148,17 @@ class CleanUp:
     """Only tell what would go."""
 
 
+_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "Request": _REQUEST,
+    "Group": {"requests": [_REQUEST, {**_REQUEST, "name": "other"}]},
+    "Changes": {"run": {"repeat": 20}},
+    "CleanUp": {"older_than": 2_592_000, "dry_run": True},
+    "NewNamespace": {"weight": 2, "quota": {"cpu": 16}, "retention": {"age": 2_592_000}},
+    "NewToken": {"name": "ci", "scope": "submit", "ttl": 2_592_000},
+    "NewWebhook": {"url": "https://hooks.example/djed", "events": ["done"]},
+}
+"""A body of each kind."""
+
 _ADAPTERS: Mapping[type, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind) for kind in (CleanUp, Group, NewNamespace, NewToken, NewWebhook)
 }
@@ -163,12 +179,14 @@ def form(kind: type[T], data: Mapping[str, Any]) -> T:
 
 
 def described(kind: Any) -> dict[str, Any]:
-    """What the document says of a body (``openapi_extra``): a form, or a schema as it is."""
+    """What the document says of a body (``openapi_extra``): a form, or a schema as it is, with an example."""
     schema = kind if isinstance(kind, dict) else _inlined(_ADAPTERS[kind].json_schema())
     if kind is Group:
         schema["properties"]["requests"]["items"] = REQUEST  # each is read by intake, not here
+    example = _EXAMPLES["Request" if kind is REQUEST else schema["title"]]
+    content = {"schema": schema, "examples": {"one": {"value": example}}}
     types = [name for name in TYPES if name != "application/x-yaml"]
-    return {"requestBody": {"required": True, "content": {name: {"schema": schema} for name in types}}}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(types, content)}}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

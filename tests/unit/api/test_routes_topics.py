@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from djed.api import forms
 from djed.api.app import routes
 from djed.api.openapi import document
+from djed.api.routes import files
+from djed.api.submissions import read_group
+from djed.config import load
 from djed.model.artifact import Artifact, Content
 from djed.model.observation import Observation
 from djed.service.engine import Engine
 from djed.store import facts
 from djed.store.schema import inspections
+from djed.toolbox.digest import digest_bytes
 
 RUN = {"name": "topic", "run": {"command": ["true"]}}
 
@@ -249,3 +255,26 @@ def test_the_document_holds_together() -> None:
     assert bodies["application/json"]["schema"]["properties"]["requests"]["items"] == {
         "$ref": "#/components/schemas/Request"
     }
+
+
+def test_every_example_is_taken() -> None:
+    for kind in (forms.CleanUp, forms.Group, forms.NewNamespace, forms.NewToken, forms.NewWebhook):
+        forms.form(kind, forms._EXAMPLES[kind.__name__])
+    group = forms.form(forms.Group, forms._EXAMPLES["Group"])
+    assert len(read_group(group.requests, load({}, environ={}))) == 2
+
+
+def test_a_full_disk_is_told_to_who_uploads(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "_write", full)
+    answer = api.put(f"/v1/files/sha256:{'0' * 64}", content=b"x")
+    assert (answer.status_code, answer.json()["type"]) == (507, "urn:djed:error:store-full")
+
+
+def test_a_large_content_is_kept_too(api: TestClient) -> None:
+    content = b"x" * (2**20 + 1)
+    digest = digest_bytes(content)
+    assert api.put(f"/v1/files/{digest}", content=content).status_code == 204
+    assert api.head(f"/v1/files/{digest}").status_code == 204

@@ -12,6 +12,7 @@ from djed.api.auth import Reading, Submitting
 from djed.api.body import chunks
 from djed.api.parameters import Digest
 from djed.errors import NotFoundError
+from djed.toolbox.folder import writing
 
 __all__ = ["router"]
 
@@ -30,9 +31,11 @@ _BODY = {
 async def upload(request: Request, engine: Submitting, digest: Digest) -> Response:
     """Upload the content of a file, of any type. What is there already is not sent twice: ask with `HEAD`."""
     # First all of it, in no thread's time: a slow client must not hold what others need.
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+    folder = engine.store.data  # where there is as much space as the content will need
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)) as file:
         async for chunk in chunks(request, engine.config.limits_files):
-            await _write(file, chunk)
+            with writing(folder):
+                await _write(file, chunk)
         file.seek(0)
         await run_in_threadpool(engine.upload, digest, cast("BinaryIO", file))
     return Response(None, 204)

@@ -44,7 +44,6 @@ _CHANGES = {
     "type": "object",
     "title": "Changes",
     "description": "Fields of a request, each as in a request; `null` resets one.",
-    "examples": [{"run": {"repeat": 20}}],
 }
 
 
