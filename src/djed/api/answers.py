@@ -13,18 +13,21 @@ from djed.model.codec import encode
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["answer", "unchanged"]
+__all__ = ["answer", "tagged", "unchanged"]
 
 # What a caller may keep it must ask about again: its token may be revoked meanwhile.
 _KEPT = "private, no-cache"
 
 
-def answer(
-    value: Any, status: int = 200, *, etag: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """A noun, mapping or sequence as JSON. ``etag`` is the bare tag, without quotes."""
+def answer(value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A noun, mapping or sequence as JSON."""
     content = json.dumps(encode(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    return Response(content, status, _headers(etag, headers), media_type="application/json")
+    return Response(content, status, headers, media_type="application/json")
+
+
+def tagged(etag: str) -> dict[str, str]:
+    """The headers of an answer that bears this tag; ``etag`` is bare, without quotes."""
+    return {"ETag": f'"{etag}"', "Cache-Control": _KEPT}
 
 
 def unchanged(request: Request, etag: str) -> Response | None:
@@ -33,11 +36,4 @@ def unchanged(request: Request, etag: str) -> Response | None:
     if known is None:
         return None
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in known.split(",")}
-    return Response(None, 304, _headers(etag, None)) if etag in tags or "*" in tags else None
-
-
-def _headers(etag: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    found = dict(headers or {})
-    if etag is not None:
-        found |= {"ETag": f'"{etag}"', "Cache-Control": _KEPT}
-    return found
+    return Response(None, 304, tagged(etag)) if etag in tags or "*" in tags else None

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from djed.api import forms, shapes
-from djed.api.answers import answer, unchanged
+from djed.api.answers import answer, tagged, unchanged
 from djed.api.auth import Managing, Reading, Submitting
 from djed.api.body import Body, Written
 from djed.api.parameters import After, Fresh, Key, Limit, Reference, Wait
@@ -167,8 +167,8 @@ def _whole(
 ) -> Response:
     """The inspection as every call answers it, byte by byte: its ETag says so."""
     found = reading.document(engine, reference)
-    tagged = {**(headers or {}), "ETag": f'"{_tag(found.version)}"', "Cache-Control": "private, no-cache"}
-    return Response(found.body, status, tagged, media_type="application/json")
+    told = {**(headers or {}), **tagged(_tag(found.version))}
+    return Response(found.body, status, told, media_type="application/json")
 
 
 def _tag(found: Inspection | Version) -> str:
