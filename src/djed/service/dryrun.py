@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from djed.build.base import uv_settings
+from djed.errors import ConflictError
 from djed.model.inspection import FINAL, Inspection
 from djed.model.preview import Preview, QueuePlace
 from djed.pipeline import Context, advance
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from djed.service.engine import Engine
 
 __all__ = ["preview"]
+
+_GRACE = 2.0
+"""Seconds for a cancelled one to end, so that it can be forgotten."""
 
 
 def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
@@ -82,14 +87,23 @@ def _resolve(engine: Engine, submission: Submission, wait: float) -> tuple[Lock 
     """The stack by an inspection that goes no further; nothing where it takes longer than the caller waits."""
     request = replace(submission.request, until="lock", name="preview")
     (item,) = engine.submit([replace(submission, request=request)])
-    end = time.monotonic() + wait
-    for _ in engine.follow([item.id]):
-        if time.monotonic() >= end:
-            break
+    if not _final(engine, item.id, wait):
+        with suppress(ConflictError):  # it ended just now
+            engine.cancel(item.id)
+        _final(engine, item.id, _GRACE)
     item = engine.get(item.id)
     if item.state in FINAL:
         engine.remove([item.id])
     return item.lock, item.failure
+
+
+def _final(engine: Engine, id_: str, seconds: float) -> bool:
+    """Wait so long for its end; whether it came."""
+    end = time.monotonic() + seconds
+    for _ in engine.follow([id_]):
+        if time.monotonic() >= end:
+            return engine.get(id_).state in FINAL
+    return True
 
 
 def _jobs(trial: Inspection, context: Context) -> tuple[tuple[Job, ...], bool]:
