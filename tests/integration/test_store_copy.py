@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from djed.cli.main import main
 from djed.config import load
 from djed.errors import ConflictError, NotFoundError
 from djed.model.artifact import Artifact
@@ -116,6 +118,22 @@ def test_without_a_store_there_is_nothing_to_copy(data: Path, empty: str) -> Non
     with pytest.raises(NotFoundError):
         copy_store(data, empty, progress=silent)
     assert list(data.iterdir()) == []
+
+
+def test_the_command_copies_and_shows_it(data: Path, empty: str, capsys: pytest.CaptureFixture[str]) -> None:
+    filled(data)
+    assert main(["store", "copy", empty, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["rows"]["inspections"] == 5
+    assert "Copied inspections 5 of 5" in told.err
+    assert (
+        main(["store", "info", "--json", "--set", f"store={empty.replace('postgres@', 'postgres:sesame@')}"])
+        == 0
+    )
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["kind"], found["rows"]["inspections"]) == ("postgresql", 5)
+    assert "sesame" not in told.out + told.err
 
 
 @pytest.mark.needs("uv")

@@ -36,6 +36,7 @@ from djed.worker.context import StoreContext
 __all__ = ["RestartReport", "restart_loop", "submit", "submitters", "wait_until_done", "workers"]
 
 _SPAWN = multiprocessing.get_context("spawn")
+_BEGIN = 60.0
 _REQUEST = Request(name="nothing")
 
 
@@ -85,8 +86,7 @@ def workers(data: Path, url: str, *, count: int) -> Iterator[None]:
     stop = _SPAWN.Event()
     ready = _SPAWN.Semaphore(0)
     with _processes(_work, (str(data), url, stop, ready), count):
-        for _ in range(count):
-            ready.acquire()
+        _await(ready, count)
         try:
             yield
         finally:
@@ -101,8 +101,7 @@ def submitters(
     plan = _Submitting(data=str(data), url=url, threads=threads, count=count)
     accepted: list[str] = []
     with _processes(_submit, (plan,), processes):
-        for _ in range(processes):
-            plan.ready.acquire()
+        _await(plan.ready, processes)
         plan.go.set()
         try:
             yield accepted
@@ -125,6 +124,13 @@ class _Submitting:
     go: Flag = field(default_factory=_SPAWN.Event)
     ready: Semaphore = field(default_factory=lambda: _SPAWN.Semaphore(0))
     answers: SimpleQueue[list[str]] = field(default_factory=_SPAWN.SimpleQueue)
+
+
+def _await(ready: Semaphore, count: int) -> None:
+    """Until so many processes have begun. Raises ``RuntimeError`` where they do not."""
+    for _ in range(count):
+        if not ready.acquire(timeout=_BEGIN):
+            raise RuntimeError(f"A process of the loop did not begin within {_BEGIN:g} s.")
 
 
 @contextmanager

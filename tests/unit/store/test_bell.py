@@ -7,7 +7,7 @@ import select
 import threading
 from pathlib import Path
 
-from djed.toolbox.bell import Bell, bury, dead, ring
+from djed.toolbox.bell import Bell, alive, bury, dead, ring
 
 
 def test_a_ring_before_the_wait_is_not_lost(tmp_path: Path) -> None:
@@ -52,12 +52,36 @@ def test_a_pipe_without_a_reader_is_removed_by_who_rings(tmp_path: Path) -> None
 
 
 def test_the_dead_are_known_by_the_lock_they_lost(tmp_path: Path) -> None:
-    alive = Bell(tmp_path)
+    bell = Bell(tmp_path)
     (tmp_path / "gone.lock").touch()
     assert dead(tmp_path) == ["gone"]
     bury(tmp_path, "gone")
     assert dead(tmp_path) == []
-    alive.close()
+    bell.close()
+
+
+def test_the_living_are_those_that_hold_their_lock(tmp_path: Path) -> None:
+    assert alive(tmp_path) == []
+    bell = Bell(tmp_path)
+    (tmp_path / "gone.lock").touch()
+    assert alive(tmp_path) == [bell.name]
+    bell.close()
+
+
+def test_a_ring_is_told_from_a_descriptor_and_from_time(tmp_path: Path) -> None:
+    bell = Bell(tmp_path)
+    read, write = os.pipe()
+    os.write(write, b"x")
+    assert bell.wait(0, [read]) == {read}
+    assert not bell.rung
+    bell.ring()
+    assert bell.wait(0, [read]) == {read}
+    assert bell.rung
+    bell.wait(0)
+    assert not bell.rung
+    bell.close()
+    os.close(read)
+    os.close(write)
 
 
 def test_to_ring_where_nobody_ever_waited_is_harmless(tmp_path: Path) -> None:

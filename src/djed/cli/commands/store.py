@@ -23,28 +23,21 @@ def info(*, json: Json = False, context: Injected) -> None:
     from djed.store.store import Store
 
     store = Store.open(context.config)
+    database = store.database
     try:
-        with store.database.read() as connection:
+        with database.read() as connection:
             rows = count_rows(connection)
-        found = {
-            "kind": store.database.kind,
-            "address": store.database.address,
-            "data": str(store.data),
-            "place": store.place or None,
-            "version": store.database.version(),
-            "size": store.database.size(),
-            "rows": rows,
-        }
+        version, size = database.version(), database.size()
     finally:
         store.close()
     if json:
-        context.console.json(found)
+        found = {"kind": database.kind, "address": database.address, "version": version, "size": size}
+        context.console.json({**found, "data": str(store.data), "place": store.place or None, "rows": rows})
         return
     shown = {
-        "database": f"{found['address']} ({found['kind']}, version {found['version']})",
-        "data folder": found["data"],
-        "size": format_size(store_size) if isinstance(store_size := found["size"], int) else "",
-        "rows": ", ".join(f"{name} {count}" for name, count in rows.items() if count) or "none",
+        "database": f"{database.address} ({database.kind}, version {version}, {format_size(size)})",
+        "data folder": store.data,
+        "rows": ", ".join(f"{name} {number}" for name, number in rows.items() if number),
     }
     for name, value in shown.items():
         context.console.out(bold(f"{name:<12}"), f" {value}")
