@@ -1,4 +1,4 @@
-"""Writes the generated parts of ``docs/reference``: the request, the settings, the errors, the metrics.
+"""Writes the generated parts of ``docs/reference``: the request, the settings, the errors, the metrics, the API.
 
 A generated part lies between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; the words around it are written by hand.
 """
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from djed import config, errors
-from djed.api import metrics
+from djed.api import metrics, openapi
 from djed.model import request
 from djed.model.quantity import format_duration, format_size, parse_duration, parse_size
 
 __all__ = ["FILES", "main", "render", "rewritten"]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FILES = {"request": "request.md", "settings": "settings.md", "errors": "errors.md", "metrics": "metrics.md"}
+FILES = {name: f"{name}.md" for name in ("request", "settings", "errors", "metrics", "api")}
 
 # The parts of a request in the order in which a file has them.
 _PARTS = (
@@ -45,6 +45,7 @@ def render(name: str) -> str:
         "settings": _settings,
         "errors": _errors,
         "metrics": _metrics,
+        "api": _api,
     }
     return "\n".join(writers[name]())
 
@@ -61,6 +62,10 @@ def rewritten(name: str, text: str) -> str:
 
 def _metrics() -> Iterator[str]:
     yield metrics.reference()
+
+
+def _api() -> Iterator[str]:
+    yield openapi.reference()
 
 
 def _request() -> Iterator[str]:

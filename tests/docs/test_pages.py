@@ -50,7 +50,7 @@ COMMANDS = sorted(
 )
 
 
-@pytest.mark.parametrize("name", ["request", "settings", "errors", "metrics"])
+@pytest.mark.parametrize("name", ["request", "settings", "errors", "metrics", "api"])
 def test_generated_part_is_current(tool: Callable[[str], ModuleType], name: str) -> None:
     """Else: make docs."""
     reference = tool("reference")
