@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from djed.api.state import state_of
 from djed.errors import MediaTypeError, RequestError, TooLargeError, UnreadableError
@@ -47,6 +48,9 @@ async def chunks(request: Request, most: int) -> AsyncIterator[bytes]:
                 chunk = await anext(stream, None)
         except TimeoutError as error:
             raise HTTPException(408, f"No part of the body came within {patience:g} s.") from error
+        except ClientDisconnect as error:
+            # Nobody is there to read it, but neither is it a failure of ours.
+            raise HTTPException(400, "The body was cut off.") from error
         if chunk is None:
             return
         size += len(chunk)

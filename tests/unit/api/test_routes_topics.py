@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import errno
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from djed.api import forms
@@ -278,3 +281,23 @@ def test_a_large_content_is_kept_too(api: TestClient) -> None:
     digest = digest_bytes(content)
     assert api.put(f"/v1/files/{digest}", content=content).status_code == 204
     assert api.head(f"/v1/files/{digest}").status_code == 204
+
+
+def test_a_caller_who_leaves_is_no_failure_of_ours(
+    make: Callable[..., FastAPI], headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "PUT", "path": f"/v1/files/sha256:{'0' * 64}", "query_string": b"", "root_path": "", "http_version": "1.1",
+        "headers": [(b"authorization", headers["Authorization"].encode()), (b"content-length", b"9")], "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    asyncio.run(make()(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert "Traceback" not in caplog.text
