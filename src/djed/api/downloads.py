@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 
 from djed.api.problems import MEDIA_TYPE
 
@@ -29,17 +28,10 @@ _CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-class Download(Response):
+class Download(StreamingResponse):
     """The rest of this call's answer is the content of a file, which is closed at the end, however that comes."""
 
-    def __init__(
-        self,
-        request: Request,
-        opened: AbstractContextManager[BinaryIO],
-        *,
-        name: str,
-        etag: str | None = None,
-    ) -> None:
+    def __init__(self, request: Request, opened: AbstractContextManager[BinaryIO], *, name: str) -> None:
         """Open the file and read what part of it is asked for. Raises what opening raises, and answers 416 where there is no such part."""
         self._opened = opened
         self._file = opened.__enter__()
@@ -59,20 +51,13 @@ class Download(Response):
         }
         if part is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-        if etag is not None:
-            headers["ETag"] = f'"{etag}"'
-        super().__init__(None, 200 if part is None else 206, headers, media_type="application/octet-stream")
+        status = 200 if part is None else 206
+        super().__init__(self._parts(), status, headers, media_type="application/octet-stream")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (the protocol's)
-        """Send it, in parts, each read in a thread."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, in parts, each read in a thread, until the caller has it or leaves."""
         try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            parts = self._parts()
-            while chunk := await run_in_threadpool(next, parts, b""):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await super().__call__(scope, receive, send)
         finally:
             self._close()
 

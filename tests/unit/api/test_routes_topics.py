@@ -295,9 +295,13 @@ def test_a_caller_who_leaves_is_no_failure_of_ours(
         sent.append(message)
 
     scope = {
-        "type": "http", "method": "PUT", "path": f"/v1/files/sha256:{'0' * 64}", "query_string": b"", "root_path": "", "http_version": "1.1",
-        "headers": [(b"authorization", headers["Authorization"].encode()), (b"content-length", b"9")], "client": ("127.0.0.1", 1),
-    }  # fmt: skip
+        "type": "http",
+        "method": "PUT",
+        "path": f"/v1/files/sha256:{'0' * 64}",
+        "query_string": b"",
+        "headers": [(b"authorization", headers["Authorization"].encode()), (b"content-length", b"9")],
+        "client": ("127.0.0.1", 1),
+    }
     asyncio.run(make()(scope, receive, send))
     assert sent[0]["status"] == 400
     assert "Traceback" not in caplog.text
