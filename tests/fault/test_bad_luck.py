@@ -199,7 +199,7 @@ def test_a_worker_that_breaks_ends_the_wait_with_what_broke_it(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr("djed.worker.loop.advance", broken)
+        patch.setattr("djed.worker.mover.advance", broken)
         with pytest.raises(RuntimeError, match="a bug"):
             engine.wait([id_])
     assert outcomes(engine.wait([id_])) == ["succeeded"]

@@ -251,7 +251,7 @@ def test_a_folder_in_place_of_the_store_is_said_in_a_sentence(data: Path) -> Non
 def test_what_another_holds_for_too_long_may_be_tried_again(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("djed.store.database._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("djed.store.sqlite._BUSY_SECONDS", 0.1)
     store = Store(data)
     # The same library: two of them in one process do not see each other's locks.
     with sqlite_driver().connect(data / "djed.sqlite", isolation_level=None) as other:

@@ -177,9 +177,9 @@ class Worker:
                 self._retry(started)
                 return
             self._end(started, refused(attempt.job, error))
+        except StoreBusyError:  # says nothing of the job
+            raise
         except DjedError as error:
-            if isinstance(error, StoreError) and error.transient:
-                raise
             self._end(started, refused(attempt.job, error))
         else:
             self._watched[attempt.name] = _Watched(started=started, handle=handle, runner=runner)
