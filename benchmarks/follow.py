@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from benchmarks.bar import Row, place
 from benchmarks.serving import Server, serving
 from djed.config import load
 from djed.intake.submission import Submission
+from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.quantity import format_duration, format_size
 from djed.model.request import Request, Run
 from djed.service import Engine
@@ -40,6 +42,15 @@ for _ in range({_LINES}):
     print(f"{{time.clock_gettime(time.CLOCK_MONOTONIC):.6f}}", flush=True)
     time.sleep({_PACE})
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """What came, when, and since when its follower followed; by the monotonic clock."""
+
+    data: str
+    heard: float
+    since: float
 
 
 def measure() -> Iterator[Row]:
@@ -82,7 +93,12 @@ def _lines(data: Path) -> list[float]:
         id_ = answer.json()["id"]
         job = _running(lambda: client.get(f"/v1/inspections/{id_}/jobs").json()["items"])
         told = _follow(server, [f"/v1/jobs/{job}/stream"] * FOLLOWERS, _LINES)
-    return [heard - float(line) for heard, data_ in told for line in json.loads(data_)["text"].split()]
+    return [
+        item.heard - float(line)
+        for item in told
+        for line in json.loads(item.data)["text"].split()
+        if float(line) > item.since  # before that he did not follow
+    ]
 
 
 def _running(jobs: Callable[[], list[dict[str, Any]]]) -> str:
@@ -116,8 +132,7 @@ def _events(data: Path) -> tuple[list[float], int]:
         told = _follow(server, paths, 1)
         teller.join()
         peak = _peak(server.process)
-    stamps = ((heard, json.loads(item)["data"].get("stamp")) for heard, item in told)
-    return [heard - stamp for heard, stamp in stamps if stamp is not None], peak
+    return [item.heard - json.loads(item.data)["data"]["stamp"] for item in told], peak
 
 
 def _tell(data: Path, ids: Sequence[str]) -> None:
@@ -127,16 +142,16 @@ def _tell(data: Path, ids: Sequence[str]) -> None:
     for id_ in ids:
         with store.change() as connection:
             stamp = time.clock_gettime(time.CLOCK_MONOTONIC)
-            events.add(connection, [(id_, "stamp", {"stamp": stamp}, time.time())])
+            events.add(connection, [(id_, "stamp", {"stamp": stamp}, time.time(), DEFAULT_NAMESPACE)])
         time.sleep(_PACE)
     store.close()
 
 
-def _follow(server: Server, paths: Sequence[str], count: int) -> list[tuple[float, str]]:
-    """When which data came, to followers that each hear so many stamps."""
+def _follow(server: Server, paths: Sequence[str], count: int) -> list[_Told]:
+    """What followers were told that each hear so many stamps."""
 
-    async def main() -> list[tuple[float, str]]:
-        found: list[tuple[float, str]] = []
+    async def main() -> list[_Told]:
+        found: list[_Told] = []
         listeners: list[Coroutine[Any, Any, None]] = [_hear(server, path, count, found) for path in paths]
         await asyncio.wait_for(asyncio.gather(*listeners), 120)
         return found
@@ -144,20 +159,21 @@ def _follow(server: Server, paths: Sequence[str], count: int) -> list[tuple[floa
     return asyncio.run(main())
 
 
-async def _hear(server: Server, path: str, count: int, found: list[tuple[float, str]]) -> None:
+async def _hear(server: Server, path: str, count: int, found: list[_Told]) -> None:
     """By a bare socket: a client of hundreds of streams in one process must not be what is measured."""
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "bench", **server.headers}.items())
     writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
-    heard = 0
+    await reader.readuntil(b"retry:")
+    since, heard = time.clock_gettime(time.CLOCK_MONOTONIC), 0
     while heard < count:
         line = await reader.readline()
         if not line:
             raise RuntimeError("a stream ended early")
         if line.startswith(b"data: ") and (b'"text"' in line or b'"stamp"' in line):
             data = line[6:].decode()
-            found.append((time.clock_gettime(time.CLOCK_MONOTONIC), data))
+            found.append(_Told(data=data, heard=time.clock_gettime(time.CLOCK_MONOTONIC), since=since))
             heard += len(json.loads(data).get("text", "").split()) or 1
     writer.close()
 
