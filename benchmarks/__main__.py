@@ -13,7 +13,19 @@ from pathlib import Path
 from benchmarks.bar import NotMeasuredError, Row
 from djed import __version__
 
-BARS = ("start", "listing", "overhead", "reuse", "versions", "memory", "throughput", "postgres", "kill")
+BARS = (
+    "start",
+    "listing",
+    "overhead",
+    "reuse",
+    "versions",
+    "memory",
+    "throughput",
+    "api",
+    "follow",
+    "postgres",
+    "kill",
+)
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/benchmarks.md"
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 

@@ -14,6 +14,7 @@ import pytest
 from djed.errors import ConflictError, NotFoundError
 from djed.model.summary import Collected
 from djed.service import Engine
+from djed.store import events
 from djed.store.schema import artifacts
 from tests.support.index import LoopbackIndex, wheel
 from tests.support.live import open_engine, outcomes, packages, script, submit, until
@@ -45,8 +46,9 @@ def test_removing_forgets_the_jobs_and_keeps_the_observations(engine: Engine) ->
     with pytest.raises(NotFoundError):
         engine.get(id_)
     with engine.store.database.read() as connection:
-        for table in ("jobs", "attempts", "job_uses", "events"):
+        for table in ("jobs", "attempts", "job_uses"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0, table
+        assert events.after(connection, [id_], "") == []
     assert [item.seq for item in engine.observations().items] == [item.seq for item in seen]
 
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from djed.errors import Fault, RequestError
 from djed.intake import Submission, read_mapping
 from djed.intake.validate import validate
-from djed.service.asking import files
 
 if TYPE_CHECKING:
     from djed.config import Config
     from djed.intake.document import Document
-    from djed.service.engine import Engine
 
-__all__ = ["check_sent", "read_group", "read_one"]
+__all__ = ["read_group", "read_one"]
 
 _MOST = 100
 """Faults that are told of a group."""
@@ -48,21 +46,3 @@ def read_group(requests: Sequence[Mapping[str, Any]], config: Config) -> Sequenc
 def _within(number: int, path: str) -> str:
     dot = "." if path and not path.startswith("[") else ""
     return f"requests[{number}]{dot}{path}"
-
-
-def check_sent(engine: Engine, submission: Submission) -> None:
-    """Raise ``RequestError`` for a file by its digest that this namespace never sent: a digest must not show what others have stored.
-
-    Who submits is asked the same by the engine.
-    """
-    faults = tuple(
-        Fault(
-            path=path,
-            message=f"the content {file.digest} was not uploaded",
-            hint="Upload it first: PUT /v1/files/DIGEST",
-        )
-        for path, file in files(submission.request)
-        if file.digest and file.digest not in submission.contents and not engine.has_file(file.digest)
-    )
-    if faults:
-        raise RequestError(f"{faults[0].path}: {faults[0].message}.", faults=faults, hint=faults[0].hint)

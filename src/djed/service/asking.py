@@ -12,6 +12,7 @@ from djed.model.codec import encode
 from djed.model.inspection import Inspection
 from djed.model.request import Build, File, Request, Run
 from djed.store import answers, lookup
+from djed.store.inspections import lead_of
 from djed.toolbox.digest import digest_json
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def new(
         request=request,
         created_at=now,
         updated_at=now,
+        group=str(lead_of(now)),
         namespace=namespace,
         origin=origin,
     )
@@ -137,6 +139,7 @@ def new(
         request=request,
         created_at=now,
         updated_at=now,
+        group=fresh.group,
         origin=origin,
         reused=known.reused or known.id,
     )

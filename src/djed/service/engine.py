@@ -103,6 +103,7 @@ class Engine(Looking):
         """What would become of it: see :mod:`djed.service.dryrun`."""
         from djed.service.dryrun import preview
 
+        self._check_shown(submission)
         return preview(self, submission, wait=wait)
 
     def recipe(self, what: str | Submission) -> str:
@@ -111,6 +112,7 @@ class Engine(Looking):
 
         if isinstance(what, str):
             return recipes.of_inspection(self, self.get(what))
+        self._check_shown(what)
         return recipes.of_submission(self, what)
 
     def upload(self, digest: str, stream: BinaryIO) -> int:
@@ -248,6 +250,10 @@ class Engine(Looking):
     def _record(self, connection: sa.Connection, action: str, subject: str) -> None:
         if self.principal.name != LOCAL:
             access.record(connection, self.principal, action, subject=subject)
+
+    def _check_shown(self, submission: Submission) -> None:
+        with self.store.database.read() as connection:
+            self._check_uploads(connection, [submission.request], submission.contents)
 
     def _check_uploads(self, connection: sa.Connection, requests: Sequence[Any], given: Any) -> None:
         if self.principal.name != LOCAL:

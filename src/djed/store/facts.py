@@ -32,7 +32,7 @@ __all__ = [
     "uses_artifact",
 ]
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_CURSOR = re.compile(r"([0-9]{1,12}\.[0-9]{1,9})_(sha256:[0-9a-f]{64})")
 
 
 def add_lock(connection: sa.Connection, key: str, lock: Lock, now: float) -> None:
@@ -79,15 +79,19 @@ def find_artifact(connection: sa.Connection, digest: str, *, place: str | None =
 def page_artifacts(
     connection: sa.Connection, namespace: str, *, limit: int, after: str | None
 ) -> Page[StoredArtifact]:
-    """The artifacts that inspections of a namespace use, by digest. Raises ``UnreadableError`` for what is no cursor."""
-    if after is not None and _DIGEST.fullmatch(after) is None:
-        raise UnreadableError("The cursor is not one of this list.", hint="Take it from the page before.")
+    """The artifacts that inspections of a namespace use, newest first. Raises ``UnreadableError`` for what is no cursor."""
     used = sa.select(inspections.c.artifact).where(
         inspections.c.namespace == namespace, inspections.c.artifact.is_not(None)
     )
-    query = sa.select(artifacts).where(artifacts.c.digest.in_(used)).order_by(artifacts.c.digest)
+    query = (
+        sa.select(artifacts)
+        .where(artifacts.c.digest.in_(used))
+        .order_by(artifacts.c.created_at.desc(), artifacts.c.digest)
+    )
     if after is not None:
-        query = query.where(artifacts.c.digest > after)
+        moment, digest = _after(after)
+        same = (artifacts.c.created_at == moment) & (artifacts.c.digest > digest)
+        query = query.where((artifacts.c.created_at < moment) | same)
     rows = connection.execute(query.limit(limit + 1)).all()
     items = [
         StoredArtifact(
@@ -100,7 +104,16 @@ def page_artifacts(
         )
         for row in rows[:limit]
     ]
-    return Page(items=items, next=items[-1].digest if len(rows) > limit else None)
+    return Page(
+        items=items, next=f"{items[-1].created_at!r}_{items[-1].digest}" if len(rows) > limit else None
+    )
+
+
+def _after(cursor: str) -> tuple[float, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise UnreadableError("The cursor is not one of this list.", hint="Take it from the page before.")
+    return float(match[1]), match[2]
 
 
 def uses_artifact(connection: sa.Connection, namespace: str, digest: str) -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "flag_cancel",
     "hand_back",
     "keep",
+    "lead_of",
     "remove",
     "wake",
 ]
@@ -68,7 +69,7 @@ def add(
     connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequence[str], rank: int = 0
 ) -> None:
     """Insert inspections of one group, due at once (unless final already: answered by an earlier result)."""
-    lead = int(new[0].created_at * 1e6)
+    lead = lead_of(new[0].created_at)
     rows = [
         fresh(inspection, digest, lead=lead, rank=rank)
         for inspection, digest in zip(new, digests, strict=True)
@@ -78,6 +79,11 @@ def add(
         connection,
         [(item.id, "state", {"state": item.state}, item.created_at, item.namespace) for item in new],
     )
+
+
+def lead_of(created_at: float) -> int:
+    """What those who are submitted together have in common: the moment, in microseconds."""
+    return int(created_at * 1e6)
 
 
 def any_due(connection: sa.Connection, now: float, place: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from djed.config import Config
+from djed.model.artifact import Artifact
 from djed.model.summary import Collected
 from djed.store import facts, inspections, jobs, lookup
 from djed.store.schema import UNFINISHED_JOBS, attempts
@@ -33,49 +35,67 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
     present = [*store.attempts.glob("djed-*"), *(store.packages / "staging").glob("djed-*")]
     with store.change() as connection:
         savepoint = connection.begin_nested()
-        old = [] if older_than is None else lookup.older(connection, now - older_than)
-        for id_ in old:
-            inspections.remove(connection, id_)
-        jobs.remove_unused(connection)
-        locks = facts.drop_old_locks(connection, now - config.locks_max_age)
-        artifacts = facts.unused_artifacts(connection, now - _FRESH, place=store.place)
-        for artifact in artifacts:
-            facts.drop_artifact(connection, artifact.digest, place=store.place)
-        used = set(_used_blobs(connection))
-        active = set(
-            connection.execute(
-                sa.select(job_table.c.attempt).where(UNFINISHED_JOBS, job_table.c.state == "active")
-            ).scalars()
-        )
+        gone = _forget(connection, store, config, older_than=older_than, now=now)
+        blobs = _unused_blobs(connection, store, now) if dry_run else {}
         if dry_run:
             savepoint.rollback()
-    blobs = [
-        (digest, size)
-        for digest, size, changed in store.blobs.all()
-        if digest not in used and changed < now - _FRESH
-    ]
-    leftovers = [path for path in present if path.name not in active]
-    size = (
-        sum(size for _, size in blobs)
-        + sum(artifact.size for artifact in artifacts)
-        + sum(map(disk_use, leftovers))
-    )
     if not dry_run:
-        for digest, _ in blobs:
+        # Not under the lock of the writer, for it reads all there is: what has come since is young, and stays.
+        with store.database.read() as connection:
+            blobs = _unused_blobs(connection, store, now)
+    leftovers = [path for path in present if path.name not in gone.active]
+    size = sum(blobs.values()) + sum(item.size for item in gone.artifacts) + sum(map(disk_use, leftovers))
+    if not dry_run:
+        for digest in blobs:
             store.blobs.remove(digest)
-        for artifact in artifacts:
+        for artifact in gone.artifacts:
             store.discard_artifact(artifact)
         for path in leftovers:
             remove_tree(path)
     store.keep_reserve()
     return Collected(
-        inspections=len(old),
-        artifacts=len(artifacts),
+        inspections=gone.inspections,
+        artifacts=len(gone.artifacts),
         blobs=len(blobs),
         attempts=len(leftovers),
-        locks=locks,
+        locks=gone.locks,
         size=size,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gone:
+    """What was taken out of the database, and the attempts that go on."""
+
+    inspections: int
+    artifacts: Sequence[Artifact]
+    locks: int
+    active: frozenset[str]
+
+
+def _forget(
+    connection: sa.Connection, store: Store, config: Config, *, older_than: float | None, now: float
+) -> _Gone:
+    old = [] if older_than is None else lookup.older(connection, now - older_than)
+    for id_ in old:
+        inspections.remove(connection, id_)
+    jobs.remove_unused(connection)
+    locks = facts.drop_old_locks(connection, now - config.locks_max_age)
+    artifacts = facts.unused_artifacts(connection, now - _FRESH, place=store.place)
+    for artifact in artifacts:
+        facts.drop_artifact(connection, artifact.digest, place=store.place)
+    active = connection.execute(
+        sa.select(job_table.c.attempt).where(UNFINISHED_JOBS, job_table.c.state == "active")
+    ).scalars()
+    return _Gone(inspections=len(old), artifacts=artifacts, locks=locks, active=frozenset(active))
+
+
+def _unused_blobs(connection: sa.Connection, store: Store, now: float) -> dict[str, int]:
+    """Size by digest of the blobs that are not young and that nothing names."""
+    unused = {digest: size for digest, size, changed in store.blobs.all() if changed < now - _FRESH}
+    for digest in _used_blobs(connection) if unused else ():
+        unused.pop(digest, None)
+    return unused
 
 
 def _used_blobs(connection: sa.Connection) -> Iterator[str]:

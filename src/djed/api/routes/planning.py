@@ -10,7 +10,7 @@ from djed.api.answers import answer
 from djed.api.auth import Reading, Submitting
 from djed.api.body import Written
 from djed.api.parameters import Wait
-from djed.api.submissions import check_sent, read_one
+from djed.api.submissions import read_one
 from djed.model.preview import Preview
 
 __all__ = ["router"]
@@ -25,7 +25,6 @@ def plan(engine: Submitting, document: Written, wait: Wait = 30) -> Response:
     Nothing is built or run for it; the stack is resolved where it is not known yet, and `wait` says how long that may take.
     """
     submission = read_one(document, engine.config)
-    check_sent(engine, submission)
     return answer(shapes.shape(engine.preview(submission, wait=wait)))
 
 
@@ -38,5 +37,4 @@ def plan(engine: Submitting, document: Written, wait: Wait = 30) -> Response:
 def recipe(engine: Reading, document: Written) -> PlainTextResponse:
     """Write the environment of a request as a Containerfile that can be built by hand."""
     submission = read_one(document, engine.config)
-    check_sent(engine, submission)
     return PlainTextResponse(engine.recipe(submission))

@@ -86,7 +86,9 @@ async def log(
     streams = STREAMS if stream == "both" else (stream,)
     if job in bookmark.marks and await hub.run(_all_told, hub, job, bookmark, streams):
         return Response(None, 204)
-    return await EventStream.begin(JobStream(hub, _check(request), bookmark, job=job, streams=streams).frames())
+    return await EventStream.begin(
+        JobStream(hub, _check(request), bookmark, job=job, streams=streams).frames()
+    )
 
 
 def _hub(request: Request) -> Hub:
