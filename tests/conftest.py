@@ -27,7 +27,7 @@ from tests.support.postgres import Cluster, cluster, find_programs
 CI = bool(os.environ.get("CI"))
 
 # Deadlines and random seeds make a shared machine's bad minute look like a bug.
-settings.register_profile("djed", deadline=None, derandomize=CI, database=None, max_examples=50)
+settings.register_profile("djed", deadline=None, derandomize=CI, database=None, max_examples=50 if CI else 20)
 settings.load_profile("djed")
 
 # What uv needs to reach the machine's index stays; all else that could steer Djed, uv or what they print is taken away.

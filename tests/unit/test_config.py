@@ -64,7 +64,7 @@ def test_an_unknown_setting_names_the_nearest(file: Path, source: str) -> None:
 
 
 def test_a_foreign_variable_of_the_environment_is_none_of_ours(file: Path) -> None:
-    load(environ={"DJED_SERVER": "x", "DJED_NONSENSE": "x"}, file=file)
+    load(environ={"DJED_NONSENSE": "x"}, file=file)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from djed.cli.main import COMMANDS
 from djed.cli.reference import page
 
-PAGE = Path(__file__).parents[3] / "docs/reference/cli.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/cli.md"
 
 
 def test_the_page_is_up_to_date() -> None:
