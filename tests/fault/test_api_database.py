@@ -45,8 +45,8 @@ def test_while_the_database_is_away_callers_are_told_and_nothing_is_lost(tmp_pat
                     ("POST", "/v1/inspections"),
                     ("GET", f"/v1/inspections/{asked[0]}/stream"),
                 ):
-                    body = {"json": {"run": {"command": ["true"]}}} if method == "POST" else {}
-                    answer = served.call(method, path, **body)
+                    body = {"run": {"command": ["true"]}} if method == "POST" else None
+                    answer = served.call(method, path, json=body)
                     assert problem(answer)[0] == 503, answer.text
                     assert "Retry-After" in answer.headers
                 assert served.call("GET", "/healthz", token="").status_code == 200

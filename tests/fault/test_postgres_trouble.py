@@ -19,6 +19,7 @@ from djed.store.store import Store
 from djed.testing.restart_loop import restart_loop
 from djed.toolbox.bell import Bell
 from tests.support.engine import add, inspection
+from tests.support.live import until
 from tests.support.postgres import Cluster, cluster
 
 pytestmark = pytest.mark.needs("postgresql")
@@ -43,18 +44,12 @@ def ids(store: Store) -> list[str]:
         return list(connection.execute(sa.select(table.c.id).order_by(table.c.seq)).scalars())
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def end_connections(store: Store, server: Cluster) -> None:
+    """End them, and wait until they are gone: the server ends each when its process gets to it."""
     assert isinstance(store.database, PostgresDatabase)
-    server.execute(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{store.database.url.database}'"
-    )
+    where = f"FROM pg_stat_activity WHERE datname = '{store.database.url.database}'"
+    server.execute(f"SELECT pg_terminate_backend(pid) {where}")
+    until(lambda: server.execute(f"SELECT count(*) {where}") == [(0,)], "the end of the connections")
 
 
 def test_a_connection_that_was_ended_meanwhile_is_not_noticed(store: Store, postgresql: Cluster) -> None:

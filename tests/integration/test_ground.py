@@ -35,7 +35,8 @@ def _outcome(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str
     monkeypatch.setenv("CI", ci)
     pytester.makeconftest((Path(__file__).parent.parent / "conftest.py").read_text(encoding="utf-8") + GONE)
     pytester.makepyfile(SUITE)
-    pytester.makeini("[pytest]\nmarkers = needs(part): a real part\n")
+    root = Path(__file__).parents[2]
+    pytester.makeini(f"[pytest]\npythonpath = {root / 'src'} {root}\nmarkers = needs(part): a real part\n")
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rs")
 
 
@@ -55,7 +56,7 @@ def test_missing_part_fails_under_ci_except_an_old_python(
     outcome.stdout.fnmatch_lines(["*needs gone: it went (under CI a missing part is a failure)*"])
 
 
-@pytest.mark.needs("uv", "bwrap", "cgroup", "index", "gcc", "root")
+@pytest.mark.needs("uv", "bwrap", "cgroup", "index", "gcc", "root", "postgresql")
 def test_every_known_part_has_a_probe_that_answers() -> None:
     """Where this runs at all, each probe has said yes; under CI it must run."""
     assert Path("/proc/self/cgroup").exists()
