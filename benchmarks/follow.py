@@ -18,7 +18,7 @@ from benchmarks.bar import Row, place
 from benchmarks.serving import Server, serving
 from djed.config import load
 from djed.intake.submission import Submission
-from djed.model.access import DEFAULT_NAMESPACE
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.model.quantity import format_duration, format_size
 from djed.model.request import Request, Run
 from djed.service import Engine

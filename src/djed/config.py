@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from djed.errors import ConfigError
-from djed.model.access import DEFAULT_NAMESPACE
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.model.quantity import parse_duration, parse_size
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from djed.errors import ConflictError, NotFoundError, RequestError, TokenError, UnreadableError
-from djed.model.access import Namespace, Principal, Quota, Retention
+from djed.model.access import Namespace, Quota, Retention
+from djed.model.principal import Principal
 from djed.service.admin import Admin
 from djed.store.store import Store
 from tests.support.engine import add, inspection

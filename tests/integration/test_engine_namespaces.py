@@ -13,7 +13,8 @@ import pytest
 from djed.config import load
 from djed.errors import ConflictError, NotFoundError, RequestError, TooLargeError
 from djed.intake import Submission, read_mapping
-from djed.model.access import Namespace, Principal, Scope
+from djed.model.access import Namespace
+from djed.model.principal import Principal, Scope
 from djed.service import Engine
 from djed.service.admin import Admin
 from djed.toolbox.digest import digest_bytes

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from djed.config import load
 from djed.intake import read_mapping
-from djed.model.access import Namespace, Principal, Retention
+from djed.model.access import Namespace, Retention
+from djed.model.principal import Principal
 from djed.service import Engine
 from djed.service.admin import Admin
 from djed.store.schema import inspections

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.inspection import Inspection
 from djed.model.job import JobState
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.store import events, jobs
 from djed.store.jobs import Started
 from djed.store.schema import inspections

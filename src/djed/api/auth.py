@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from djed.api.state import Call, State, call_of, state_of
 from djed.errors import AccessError, DjedError, TokenError
-from djed.model.access import Principal, Scope
+from djed.model.principal import Principal, Scope
 from djed.service.admin import Admin
 from djed.service.engine import Engine
 

@@ -12,7 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from djed.api.body import TYPES
 from djed.errors import Fault, RequestError
 from djed.intake.faults import render
-from djed.model.access import DEFAULT_NAMESPACE, Quota, Retention, Scope
+from djed.model.access import Quota, Retention
+from djed.model.principal import DEFAULT_NAMESPACE, Scope
 
 __all__ = [
     "GROUP",

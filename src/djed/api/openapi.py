@@ -13,7 +13,7 @@ from djed import __version__
 from djed.api import shapes
 from djed.api.auth import NEEDED
 from djed.api.problems import MEDIA_TYPE
-from djed.model.access import Scope
+from djed.model.principal import Scope
 
 __all__ = ["document", "reference"]
 

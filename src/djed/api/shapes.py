@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from djed.intake import schema as schema_of_requests
-from djed.model.access import AuditEntry, Namespace, Principal, Token, Usage
+from djed.model.access import AuditEntry, Namespace, Token, Usage
 from djed.model.artifact import Artifact
 from djed.model.codec import encode
 from djed.model.difference import Difference
 from djed.model.hardware import Node
 from djed.model.inspection import FINAL, AttemptRecord, Event, Inspection, JobRecord
 from djed.model.preview import Preview
+from djed.model.principal import Principal
 from djed.model.summary import Collected, Page, StoredArtifact, StoredObservation, Summary
 from djed.model.webhook import Delivery, Webhook
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from djed.api.hub import Hub
     from djed.config import Config
     from djed.errors import DjedError
-    from djed.model.access import Principal
+    from djed.model.principal import Principal
     from djed.service.admin import Admin
     from djed.service.engine import Engine
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from djed.cli.context import Context
-    from djed.model.access import AuditEntry, Namespace, Scope, Token
+    from djed.model.access import AuditEntry, Namespace, Token
+    from djed.model.principal import Scope
     from djed.model.summary import Page
 
 __all__ = ["Administration", "administering"]

@@ -7,8 +7,9 @@ from typing import Any
 
 from djed.client.calls import Calls
 from djed.client.connection import Call, place
-from djed.model.access import DEFAULT_NAMESPACE, AuditEntry, Namespace, Principal, Scope, Token
+from djed.model.access import AuditEntry, Namespace, Token
 from djed.model.codec import encode
+from djed.model.principal import DEFAULT_NAMESPACE, Principal, Scope
 from djed.model.summary import Page
 
 __all__ = ["AdminCalls"]

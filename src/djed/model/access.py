@@ -1,46 +1,21 @@
-"""Who may do what: tokens with scopes, and namespaces with quotas and retention."""
+"""Who may do what: tokens, and namespaces with quotas and retention."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
+
+from djed.model.principal import Scope
 
 __all__ = [
-    "DEFAULT_NAMESPACE",
-    "SCOPES",
     "AuditEntry",
     "Namespace",
-    "Principal",
     "Quota",
     "Retention",
-    "Scope",
     "Token",
     "Usage",
 ]
-
-DEFAULT_NAMESPACE = "default"
-
-Scope = Literal["read", "submit", "manage", "admin"]
-SCOPES: tuple[Scope, ...] = ("read", "submit", "manage", "admin")
-"""Each allows what those before it allow. ``read``: look; ``submit``: ask, cancel, retry; ``manage``: delete, secrets and webhooks of
-its namespace; ``admin``: tokens, namespaces, audit and clean-up, in every namespace."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Principal:
-    """Who asks."""
-
-    name: str
-    """For the audit log: the token's name, ``local`` at the command line, ``open`` where nobody is asked."""
-    namespace: str
-    scope: Scope
-    token: str | None = None
-    """Id of the token; ``None`` where none was needed."""
-
-    def may(self, scope: Scope) -> bool:
-        """Whether the scope is within ours."""
-        return SCOPES.index(scope) <= SCOPES.index(self.scope)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

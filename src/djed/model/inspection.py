@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.job import JobState
 from djed.model.lock import Lock
 from djed.model.observation import Failure, Statistics
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.model.request import Request
 
 __all__ = ["FINAL", "AttemptRecord", "Event", "Inspection", "JobRecord", "Outcome", "Plan", "State"]

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from djed.errors import ConflictError, RequestError, TokenError, UnreadableError
-from djed.model.access import DEFAULT_NAMESPACE, SCOPES, AuditEntry, Namespace, Principal, Token
+from djed.model.access import AuditEntry, Namespace, Token
 from djed.model.codec import encode
+from djed.model.principal import DEFAULT_NAMESPACE, SCOPES, Principal
 from djed.model.summary import Page
 from djed.store import access
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from djed.model.access import Scope
+    from djed.model.principal import Scope
     from djed.store.store import Store
 
 __all__ = ["Admin"]

@@ -11,7 +11,7 @@ from djed.errors import Fault, RequestError
 from djed.model.codec import encode
 from djed.model.inspection import Inspection
 from djed.model.request import Build, File, Request, Run
-from djed.store import answers, lookup
+from djed.store import lookup
 from djed.store.inspections import lead_of
 from djed.toolbox.digest import digest_json
 
@@ -100,6 +100,8 @@ def uploaded(
         for path, file in files(request)
         if file.digest and file.digest not in given
     }
+    from djed.store import answers
+
     for digest in answers.missing_uploads(connection, namespace, named):
         message = f"the content {digest} was not uploaded"
         fault = Fault(path=named[digest], message=message, hint="Upload it first: PUT /v1/files/DIGEST")

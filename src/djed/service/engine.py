@@ -13,7 +13,7 @@ from djed.model.inspection import Inspection
 from djed.model.summary import Collected
 from djed.service import asking
 from djed.service.looking import LOCAL, Looking
-from djed.store import access, answers, events, fairness, inspections, jobs, lookup
+from djed.store import events, fairness, inspections, jobs, lookup
 from djed.toolbox.digest import digest_json
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class Engine(Looking):
 
     def upload(self, digest: str, stream: BinaryIO) -> int:
         """Keep a content that requests may then name by its digest; its bytes. Raises ``RequestError`` where the digest is another."""
+        from djed.store import answers
+
         kept = self.store.blobs.put_stream(stream, limit=self.config.limits_files, expected=digest)
         size = self.store.blobs.path(kept).stat().st_size
         with self.store.change() as connection:
@@ -125,6 +127,8 @@ class Engine(Looking):
 
     def has_file(self, digest: str) -> bool:
         """Whether the namespace uploaded that content, and it is still there."""
+        from djed.store import answers
+
         with self.store.database.read() as connection:
             known = answers.has_upload(connection, self.namespace, digest)
         return known and self.store.blobs.has(digest)
@@ -249,6 +253,8 @@ class Engine(Looking):
 
     def _record(self, connection: sa.Connection, action: str, subject: str) -> None:
         if self.principal.name != LOCAL:
+            from djed.store import access
+
             access.record(connection, self.principal, action, subject=subject)
 
     def _check_shown(self, submission: Submission) -> None:
@@ -285,12 +291,15 @@ class Engine(Looking):
             if key is not None:
                 asked = digest_json([digests, [request.name for request in requests]])
                 ids = [item.id for item in new]
+                from djed.store import answers
+
                 before = answers.take_key(connection, self.namespace, key, digest=asked, ids=ids, now=now)
                 if before is not None:
                     return [lookup.get(connection, id_) for id_ in before]
             self._check_uploads(connection, requests, given)
             asking.check_secrets(connection, self.namespace, requests)
-            asking.check_priority(requests, fairness.highest_priority(connection, self.namespace))
+            if any(request.priority > 0 for request in requests):
+                asking.check_priority(requests, fairness.highest_priority(connection, self.namespace))
             rank = fairness.rank(connection, self.namespace, fairness.cost(requests))
             inspections.add(connection, new, digests=digests, rank=rank)
             for item in new:

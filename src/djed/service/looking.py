@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from djed.config import Config
 from djed.errors import NotFoundError
-from djed.model.access import Principal, Usage
 from djed.model.artifact import Artifact
 from djed.model.inspection import AttemptRecord, Event, Inspection, JobRecord
+from djed.model.principal import Principal
 from djed.model.request import SandboxLevel
 from djed.model.summary import Page, Sort, StoredArtifact, StoredObservation, Summary
 from djed.service.works import Works
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from djed.model.access import Usage
     from djed.model.difference import Difference
     from djed.model.hardware import Node
     from djed.model.preview import QueuePlace

@@ -110,7 +110,8 @@ class Works:
         from djed.worker.context import StoreContext
 
         own = self.own_nodes()
-        self._end_stragglers([node.id for node in own])
+        if self._store.place:
+            self._end_stragglers([node.id for node in own])
         context = StoreContext(self._store, self._config, own, uv_settings(os.environ))
         worker = Worker(self._store, self.runners(), context, self._config)
         self.broken = None

@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from djed.errors import ConflictError, NotFoundError
-from djed.model.access import AuditEntry, Namespace, Principal, Quota, Retention, Token
+from djed.model.access import AuditEntry, Namespace, Quota, Retention, Token
+from djed.model.principal import Principal
 from djed.store.database import upsert
 from djed.store.rows import dump, load, load_json
 from djed.store.schema import inspections

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from djed.errors import ConflictError, NotFoundError, StoreError
-from djed.model.access import DEFAULT_NAMESPACE
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.store.database import exclusive, open_database
 from djed.store.service_schema import metadata, namespaces
 from djed.store.store import place_of

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from djed.errors import StoreBusyError, StoreError, StoreVersionError
-from djed.model.access import DEFAULT_NAMESPACE
+from djed.model.principal import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from djed.errors import DjedError

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from djed.model.access import Namespace, Quota, Usage
 from djed.model.codec import decode
 from djed.model.request import Request
 from djed.store.database import alone, exclusive
 from djed.store.rows import load_json
 from djed.store.schema import LET_IN, UNFINISHED, UNFINISHED_JOBS, inspections, jobs
 from djed.store.service_schema import namespaces
+
+if TYPE_CHECKING:
+    from djed.model.access import Usage
 
 __all__ = ["Allowance", "allowances", "cost", "highest_priority", "let_in", "rank", "taking", "usage"]
 
@@ -52,6 +54,8 @@ def rank(connection: sa.Connection, namespace: str, jobs_asked: int) -> int:
 
 def highest_priority(connection: sa.Connection, namespace: str) -> int:
     """The highest priority that requests of a namespace may ask for."""
+    from djed.model.access import Namespace
+
     found = connection.execute(
         sa.select(namespaces.c.priority).where(namespaces.c.name == namespace)
     ).scalar_one_or_none()
@@ -117,6 +121,8 @@ def allowances(connection: sa.Connection) -> dict[str, Allowance]:
     ).all()
     if not rows:
         return {}
+    from djed.model.access import Quota
+
     names = [row.name for row in rows]
     inside, active = _inside(connection, names), _active(connection, names)
     found = {}
@@ -142,6 +148,8 @@ def taking(connection: sa.Connection) -> dict[str, Allowance]:
 
 def usage(connection: sa.Connection, namespace: str) -> Usage:
     """What a namespace holds, and which of its quotas are used up."""
+    from djed.model.access import Quota, Usage
+
     row = connection.execute(
         sa.select(namespaces.c.quota, namespaces.c.storage).where(namespaces.c.name == namespace)
     ).one_or_none()

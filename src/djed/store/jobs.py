@@ -15,10 +15,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from djed.model.access import DEFAULT_NAMESPACE
 from djed.model.inspection import FINAL
 from djed.model.job import Attempt, Job, JobState, NewJob
 from djed.model.observation import Failure
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.store import fairness, inspections, job_records
 from djed.store.database import alone, exclusive
 from djed.store.job_records import attempt_of

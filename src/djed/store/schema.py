@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from djed.model.access import DEFAULT_NAMESPACE
+from djed.model.principal import DEFAULT_NAMESPACE
 
 __all__ = [
     "LET_IN",

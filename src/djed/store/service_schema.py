@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, Table, Text, true
 
-from djed.model.access import DEFAULT_NAMESPACE
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.store.schema import Long, metadata
 
 __all__ = [

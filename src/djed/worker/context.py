@@ -17,7 +17,7 @@ from djed.model.artifact import Artifact
 from djed.model.hardware import Node
 from djed.model.inspection import JobRecord
 from djed.model.lock import Lock
-from djed.store import facts, job_records, nodes, secrets
+from djed.store import facts, job_records, nodes
 from djed.store.store import Store
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class StoreMaterials:
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store
-        self._seal = secrets.seal_of(config)
+        self._config = config
 
     def blob(self, digest: str) -> Path:
         """The file with that content. Raises ``NotFoundError``."""
@@ -59,6 +59,8 @@ class StoreMaterials:
 
     def secret(self, namespace: str, name: str) -> bytes:
         """The value of a secret. Raises ``NotFoundError``, ``UnsafeError``, ``ConfigError``, ``MissingPartError``."""
+        from djed.store import secrets
+
         with self._store.database.read() as connection:
             sealed = secrets.get(connection, namespace, name)
         if sealed is None:
@@ -66,7 +68,7 @@ class StoreMaterials:
                 f"There is no secret {name!r} in the namespace {namespace} any more.",
                 hint="Store it again, then retry.",
             )
-        return self._seal.open(sealed, context=secrets.context(namespace, name))
+        return secrets.seal_of(self._config).open(sealed, context=secrets.context(namespace, name))
 
     def _forget(self, digest: str) -> None:
         with self._store.change() as connection:
@@ -102,13 +104,19 @@ class StoreContext:
         return artifact if artifact and self._store.artifact_path(artifact).exists() else None
 
     def meet(self, connection: sa.Connection, now: float) -> None:
-        """Say that our nodes are there, and see which others are."""
+        """Say that our nodes are there; where other machines share the store, see which are there, too, and which went away."""
         (nodes.seen if self._told else nodes.put)(connection, self.own_nodes, now)
         self._told = True
-        self._see(connection, now)
+        if self._store.place:
+            from djed.worker.retire import retire
+
+            self._see(connection, now)
+            retire(connection, now - self.config.gone)
 
     def look_again(self) -> bool:
         """See which nodes are there now; whether it are others than before."""
+        if not self._store.place:
+            return False
         before = {node.id for node in self.nodes}
         with self._store.database.read() as connection:
             self._see(connection, time.time())

@@ -30,7 +30,6 @@ from djed.worker.context import StoreContext
 from djed.worker.counters import Tally
 from djed.worker.harvest import Harvest, Harvester, refused
 from djed.worker.mover import Mover
-from djed.worker.retire import retire
 
 __all__ = ["Worker"]
 
@@ -308,7 +307,6 @@ class Worker:
                 bell.bury(self.store.bells, name)
         with self.store.change(by=self.name) as connection:
             self._context.meet(connection, time.time())
-            retire(connection, time.time() - self.config.gone)
             self._tally.beat(connection)
             jobs.renew(connection, self.name, time.time() + self.config.lease)
             adopted = jobs.adopt(

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from djed.config import Config
 from djed.errors import ConflictError, NotFoundError
-from djed.model.access import DEFAULT_NAMESPACE, Namespace, Retention
+from djed.model.access import Namespace, Retention
+from djed.model.principal import DEFAULT_NAMESPACE
 from djed.store import access, inspections, jobs
 from djed.store.schema import inspections as table
 from djed.store.store import Store

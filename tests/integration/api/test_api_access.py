@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from djed.model.access import SCOPES, Scope
+from djed.model.principal import SCOPES, Scope
 from djed.service.admin import Admin
 
 WHOAMI = "/v1/whoami"

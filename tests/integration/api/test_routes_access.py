@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from djed.api.app import routes
-from djed.model.access import SCOPES, Scope
+from djed.model.principal import SCOPES, Scope
 from djed.service.admin import Admin
 from djed.service.engine import Engine
 from djed.store.schema import job_uses, jobs

@@ -12,7 +12,7 @@ import pytest
 from djed.api.access import Access
 from djed.api.metrics import API
 from djed.api.state import Call
-from djed.model.access import Principal
+from djed.model.principal import Principal
 from djed.worker.counters import Counters
 
 PRINCIPAL = Principal(name="ci", namespace="default", scope="read", token="t0ken")

@@ -19,11 +19,11 @@ from djed.cli.render.preview import preview_lines, queue_lines
 from djed.cli.render.text import plain
 from djed.config import load
 from djed.errors import NotFoundError, ServerError, TokenError
-from djed.model.access import Principal
 from djed.model.job import At, Job
 from djed.model.lock import Lock, LockedPackage
 from djed.model.observation import Failure
 from djed.model.preview import Preview, QueuePlace
+from djed.model.principal import Principal
 from djed.model.webhook import Delivery, Webhook
 
 Djed = Callable[..., Any]

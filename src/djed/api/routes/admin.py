@@ -12,7 +12,8 @@ from djed.api.auth import Administering, Caller, Reading
 from djed.api.body import Body
 from djed.api.parameters import After, Limit, Name
 from djed.errors import Fault, RequestError
-from djed.model.access import AuditEntry, Namespace, Principal, Token
+from djed.model.access import AuditEntry, Namespace, Token
+from djed.model.principal import Principal
 from djed.model.summary import Collected, Page
 
 __all__ = ["router"]

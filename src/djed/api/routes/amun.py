@@ -12,7 +12,7 @@ from djed.api.body import Body
 from djed.api.routes.service import ready
 from djed.api.state import call_of, state_of
 from djed.compat import amun
-from djed.model.access import Scope
+from djed.model.principal import Scope
 
 __all__ = ["router"]
 

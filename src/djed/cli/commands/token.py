@@ -12,7 +12,8 @@ from djed.cli.render.table import Column, table
 from djed.cli.render.text import Part, bad, bold, dim, warn
 from djed.cli.render.words import age
 from djed.errors import RequestError
-from djed.model.access import DEFAULT_NAMESPACE, Scope, Token
+from djed.model.access import Token
+from djed.model.principal import DEFAULT_NAMESPACE, Scope
 from djed.model.quantity import parse_duration
 
 __all__ = ["app"]

@@ -16,8 +16,8 @@ from djed.compat.amun.listing import listed
 from djed.compat.amun.page import page
 from djed.compat.amun.specification import accept, outline
 from djed.errors import ConflictError, NotFoundError
-from djed.model.access import Principal
 from djed.model.inspection import FINAL, Inspection, JobRecord
+from djed.model.principal import Principal
 
 if TYPE_CHECKING:
     from djed.config import Config
