@@ -1,123 +1,138 @@
-"""What is checked of a request before it is accepted, and what an accepted one becomes."""
+"""Accepting requests: what is checked of them before, and what they become."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from djed.errors import Fault, RequestError
+from djed.errors import RequestError
+from djed.intake.submission import Submission
 from djed.model.codec import encode
 from djed.model.inspection import Inspection
-from djed.model.request import Build, File, Request, Run
-from djed.store import lookup
-from djed.store.inspections import lead_of
+from djed.model.request import Request
+from djed.service.checks import check_hardware, check_priority, check_secrets, check_uploads, files
+from djed.store import fairness, inspections, lookup
 from djed.toolbox.digest import digest_json
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from djed.store.store import Store
+    from djed.service.engine import Engine
 
-__all__ = [
-    "changed",
-    "check_files",
-    "check_hardware",
-    "check_priority",
-    "check_secrets",
-    "files",
-    "new",
-    "request_digest",
-    "uploaded",
-]
+__all__ = ["changed", "clone", "new", "request_digest", "retry", "submit"]
 
+_LONGEST_KEY = 255
 _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: none is taken for another
 _ID_LENGTH = 12
 
 
-def check_hardware(request: Request) -> None:
-    """Intake knows the shape of a requirement; which words mean something is known here. Raises ``RequestError``."""
-    from djed.plan.check import check_requirement, check_resources
-
-    sections: list[tuple[str, Build | Run]] = [("build", request.build)]
-    if request.run is not None:
-        sections.append(("run", request.run))
-    faults = [
-        fault
-        for name, section in sections
-        for fault in (
-            *check_requirement(section.hardware, f"{name}.hardware"),
-            *check_resources(section.resources, f"{name}.resources"),
-        )
-    ]
-    if faults:
-        raise RequestError(
-            f"{faults[0].path}: {faults[0].message}.", faults=tuple(faults), hint=faults[0].hint
-        )
+def submit(
+    engine: Engine, submissions: Sequence[Submission], *, fresh: bool, key: str | None
+) -> Sequence[Inspection]:
+    """:meth:`djed.service.interface.Service.submit`."""
+    if not submissions:
+        raise RequestError("There is no request.")
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise RequestError(f"An idempotency key has 1 to {_LONGEST_KEY} printable ASCII characters.")
+    if fresh:
+        submissions = [replace(item, request=replace(item.request, reuse="nothing")) for item in submissions]
+    for submission in submissions:
+        _take_in(engine, submission)
+    return _accept(engine, submissions, "inspection.submit", key=key)
 
 
-def check_priority(requests: Sequence[Request], highest: int) -> None:
-    """Raise ``RequestError`` where one asks for more than its namespace may."""
-    if any(request.priority > highest for request in requests):
-        message = f"is above {highest}, the highest that this namespace may ask for"
-        raise RequestError(f"priority: {message}.", faults=(Fault(path="priority", message=message),))
+def retry(engine: Engine, reference: str) -> Inspection:
+    """:meth:`djed.service.interface.Service.retry`."""
+    before = engine.get(reference)
+    again = Submission(request=before.request, origin=before.origin)
+    _take_in(engine, again)
+    return _accept(engine, [again], "inspection.retry", shown=_digests(before.request))[0]
 
 
-def check_secrets(connection: sa.Connection, namespace: str, requests: Sequence[Request]) -> None:
-    """Raise ``RequestError`` for a secret that the namespace does not have."""
-    for request in requests:
-        if request.run and request.run.secrets:
-            from djed.store import secrets as stored
+def clone(engine: Engine, reference: str, changes: Mapping[str, Any]) -> Inspection:
+    """:meth:`djed.service.interface.Service.clone`."""
+    from djed.intake import read_mapping
 
-            if faults := stored.unknown(connection, namespace, request.run.secrets):
-                first = faults[0]
-                raise RequestError(f"{first.path}: {first.message}.", faults=faults, hint=first.hint)
-
-
-def files(request: Request) -> list[tuple[str, File]]:
-    """Every file of a request with its path in it."""
-    found = [(f"environment.files[{i}]", file) for i, file in enumerate(request.environment.files)]
-    if request.run and isinstance(request.run.script, File):
-        found.append(("run.script", request.run.script))
-    return found
+    before = engine.get(reference)
+    submission = read_mapping(changed(before.request, changes), config=engine.config)
+    _take_in(engine, submission)
+    return _accept(engine, [submission], "inspection.clone", shown=_digests(before.request))[0]
 
 
-def check_files(store: Store, request: Request) -> None:
-    """Every file of a request must be in the store before the request is accepted. Raises ``NotFoundError``."""
-    for _, file in files(request):
+def _take_in(engine: Engine, submission: Submission) -> None:
+    """Check what can be checked without the database, and keep its contents."""
+    check_hardware(submission.request)
+    for content in submission.contents.values():
+        engine.store.blobs.put(content)
+    for _, file in files(submission.request):
         if file.digest:
-            store.blobs.path(file.digest)
+            engine.store.blobs.path(file.digest)  # raises where it is gone
 
 
-def uploaded(
-    connection: sa.Connection, namespace: str, requests: Sequence[Request], given: Mapping[str, Any]
-) -> None:
-    """Raise ``RequestError`` for a content that the namespace never showed: who knows the digest of a foreign file gets nothing by it."""
-    named = {
-        file.digest: path
-        for request in requests
-        for path, file in files(request)
-        if file.digest and file.digest not in given
-    }
+def _digests(request: Request) -> set[str]:
+    return {file.digest for _, file in files(request) if file.digest}
+
+
+def _accept(
+    engine: Engine,
+    submissions: Sequence[Submission],
+    action: str,
+    *,
+    key: str | None = None,
+    shown: Collection[str] = (),
+) -> Sequence[Inspection]:
+    """Add them in one transaction with all that is checked against the store. ``shown``: contents that the namespace has shown before."""
+    now = time.time()
+    requests = [item.request for item in submissions]
+    digests = [request_digest(request) for request in requests]
+    given = {*shown, *(digest for item in submissions for digest in item.contents)}
+    with engine.store.change() as connection:
+        fresh = [
+            new(connection, item, namespace=engine.namespace, digest=digest, now=now)
+            for item, digest in zip(submissions, digests, strict=True)
+        ]
+        if (
+            key is not None
+            and (before := _known(engine, connection, key, fresh=fresh, digests=digests)) is not None
+        ):
+            return before
+        check_uploads(engine, connection, requests, given)
+        check_secrets(connection, engine.namespace, requests)
+        if any(request.priority > 0 for request in requests):
+            check_priority(requests, fairness.highest_priority(connection, engine.namespace))
+        rank = fairness.rank(connection, engine.namespace, fairness.cost(requests))
+        inspections.add(connection, fresh, digests=digests, rank=rank)
+        for item in fresh:
+            engine.record(connection, action, item.id)
+    return fresh
+
+
+def _known(
+    engine: Engine,
+    connection: sa.Connection,
+    key: str,
+    *,
+    fresh: Sequence[Inspection],
+    digests: Sequence[str],
+) -> Sequence[Inspection] | None:
+    """The inspections for which the idempotency key stands already."""
     from djed.store import answers
 
-    for digest in answers.missing_uploads(connection, namespace, named):
-        message = f"the content {digest} was not uploaded"
-        fault = Fault(path=named[digest], message=message, hint="Upload it first: PUT /v1/files/DIGEST")
-        raise RequestError(f"{fault.path}: {message}.", faults=(fault,), hint=fault.hint)
+    asked = digest_json([digests, [item.name for item in fresh]])
+    ids = [item.id for item in fresh]
+    now = fresh[0].created_at
+    before = answers.take_key(connection, engine.namespace, key, digest=asked, ids=ids, now=now)
+    return None if before is None else [lookup.get(connection, id_) for id_ in before]
 
 
 def new(
-    connection: sa.Connection,
-    request: Request,
-    *,
-    namespace: str,
-    origin: Mapping[str, Any] | None,
-    digest: str,
-    now: float,
+    connection: sa.Connection, submission: Submission, *, namespace: str, digest: str, now: float
 ) -> Inspection:
     """A queued inspection, or one that an identical earlier one answers (``reuse: result``)."""
+    request, origin = submission.request, submission.origin
     fresh = Inspection(
         id="".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH)),
         name=request.name,
@@ -125,7 +140,7 @@ def new(
         request=request,
         created_at=now,
         updated_at=now,
-        group=str(lead_of(now)),
+        group=str(inspections.lead_of(now)),
         namespace=namespace,
         origin=origin,
     )

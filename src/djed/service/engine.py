@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from djed.errors import ConflictError, RequestError
+from djed.errors import ConflictError
 from djed.model.inspection import Inspection
 from djed.model.summary import Collected
-from djed.service import asking
 from djed.service.looking import LOCAL, Looking
-from djed.store import events, fairness, inspections, jobs, lookup
-from djed.toolbox.digest import digest_json
+from djed.store import events, lookup
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from djed.run.interface import Runner
 
 __all__ = ["Engine"]
-
-_LONGEST_KEY = 255
 
 
 class Engine(Looking):
@@ -43,59 +38,43 @@ class Engine(Looking):
         self, submissions: Sequence[Submission], *, fresh: bool = False, key: str | None = None
     ) -> Sequence[Inspection]:
         """Accept requests; once this returns they are durable: see :class:`djed.service.interface.Service`."""
-        if not submissions:
-            raise RequestError("There is no request.")
-        if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
-            raise RequestError(f"An idempotency key has 1 to {_LONGEST_KEY} printable ASCII characters.")
-        if fresh:
-            submissions = [
-                replace(item, request=replace(item.request, reuse="nothing")) for item in submissions
-            ]
-        for submission in submissions:
-            asking.check_hardware(submission.request)
-            for content in submission.contents.values():
-                self.store.blobs.put(content)
-            asking.check_files(self.store, submission.request)
-        return self._add(submissions, key, "inspection.submit")
+        from djed.service import asking
+
+        return asking.submit(self, submissions, fresh=fresh, key=key)
 
     def retry(self, reference: str) -> Inspection:
         """A new inspection of the same request."""
-        before = self.get(reference)
-        asking.check_files(self.store, before.request)
-        return self._again(before, before.request, "inspection.retry")
+        from djed.service import asking
+
+        return asking.retry(self, reference)
 
     def clone(self, reference: str, changes: Mapping[str, Any]) -> Inspection:
         """A new inspection of the same request with some fields changed (RFC 7396: ``None`` resets a field)."""
-        from djed.intake import read_mapping
+        from djed.service import asking
 
-        before = self.get(reference)
-        submission = read_mapping(asking.changed(before.request, changes), config=self.config)
-        known = {file.digest for _, file in asking.files(before.request)}
-        asking.check_hardware(submission.request)
-        for content in submission.contents.values():
-            self.store.blobs.put(content)
-        with self.store.database.read() as connection:
-            self._check_uploads(connection, [submission.request], {*known, *submission.contents})
-        asking.check_files(self.store, submission.request)
-        return self._again(before, submission.request, "inspection.clone")
+        return asking.clone(self, reference, changes)
 
     def cancel(self, reference: str) -> Inspection:
         """Ask for cancellation; it is final when :meth:`get` says so. Raises ``ConflictError`` if it is final already."""
+        from djed.store import inspections
+
         with self.store.change() as connection:
             id_ = self._find(connection, reference)
             if not inspections.flag_cancel(connection, id_):
                 raise ConflictError(f"The inspection {id_} is {lookup.get(connection, id_).state} already.")
             events.add(connection, [(id_, "cancel", {}, time.time(), self.namespace)])
-            self._record(connection, "inspection.cancel", id_)
+            self.record(connection, "inspection.cancel", id_)
             return lookup.get(connection, id_)
 
     def remove(self, references: Sequence[str]) -> int:
         """Forget final inspections. Their observations stay: they are evidence. Raises ``ConflictError``, and then removes none."""
+        from djed.store import inspections, jobs
+
         with self.store.change() as connection:
             ids = {self._find(connection, reference) for reference in references}
             for id_ in sorted(ids):
                 inspections.remove(connection, id_)
-                self._record(connection, "inspection.remove", id_)
+                self.record(connection, "inspection.remove", id_)
             jobs.remove_unused(connection)
         return len(ids)
 
@@ -103,7 +82,6 @@ class Engine(Looking):
         """What would become of it: see :mod:`djed.service.dryrun`."""
         from djed.service.dryrun import preview
 
-        self._check_shown(submission)
         return preview(self, submission, wait=wait)
 
     def recipe(self, what: str | Submission) -> str:
@@ -112,7 +90,6 @@ class Engine(Looking):
 
         if isinstance(what, str):
             return recipes.of_inspection(self, self.get(what))
-        self._check_shown(what)
         return recipes.of_submission(self, what)
 
     def upload(self, digest: str, stream: BinaryIO) -> int:
@@ -150,7 +127,7 @@ class Engine(Looking):
         sealed = secrets.seal_of(self.config).seal(value, context=secrets.context(self.namespace, name))
         with self.store.change() as connection:
             secrets.put(connection, self.namespace, name, sealed=sealed, now=time.time())
-            self._record(connection, "secret.set", name)
+            self.record(connection, "secret.set", name)
 
     def remove_secret(self, name: str) -> None:
         """Forget a secret. Raises ``NotFoundError``."""
@@ -158,7 +135,7 @@ class Engine(Looking):
 
         with self.store.change() as connection:
             secrets.remove(connection, self.namespace, name)
-            self._record(connection, "secret.remove", name)
+            self.record(connection, "secret.remove", name)
 
     def webhooks(self) -> Sequence[Webhook]:
         """The namespace's webhooks, in order of creation."""
@@ -173,7 +150,7 @@ class Engine(Looking):
 
         webhook, secret = register(self.store, self.config, url, namespace=self.namespace, kinds=events)
         with self.store.change() as connection:
-            self._record(connection, "webhook.add", webhook.id)
+            self.record(connection, "webhook.add", webhook.id)
         return webhook, secret
 
     def remove_webhook(self, id_: str) -> None:
@@ -182,7 +159,7 @@ class Engine(Looking):
 
         with self.store.change() as connection:
             webhooks.remove(connection, self.namespace, id_)
-            self._record(connection, "webhook.remove", id_)
+            self.record(connection, "webhook.remove", id_)
 
     def deliveries(self, webhook: str, *, limit: int = 100) -> Sequence[Delivery]:
         """What it was told last, and what was given up, newest first. Raises ``NotFoundError``."""
@@ -251,57 +228,9 @@ class Engine(Looking):
         found = self.wait([item.id for item in self.submit([submission, submission])])
         return noise.keep(self.store, found)
 
-    def _record(self, connection: sa.Connection, action: str, subject: str) -> None:
+    def record(self, connection: sa.Connection, action: str, subject: str) -> None:
+        """Keep a record of what is done in somebody's name."""
         if self.principal.name != LOCAL:
             from djed.store import access
 
             access.record(connection, self.principal, action, subject=subject)
-
-    def _check_shown(self, submission: Submission) -> None:
-        with self.store.database.read() as connection:
-            self._check_uploads(connection, [submission.request], submission.contents)
-
-    def _check_uploads(self, connection: sa.Connection, requests: Sequence[Any], given: Any) -> None:
-        if self.principal.name != LOCAL:
-            asking.uploaded(connection, self.namespace, requests, given)
-
-    def _again(self, before: Inspection, request: Any, action: str) -> Inspection:
-        from djed.intake.submission import Submission
-
-        known = {file.digest: b"" for _, file in asking.files(request) if file.digest}
-        return self._add([Submission(request=request, contents=known, origin=before.origin)], None, action)[0]
-
-    def _add(self, submissions: Sequence[Submission], key: str | None, action: str) -> Sequence[Inspection]:
-        now = time.time()
-        requests = [item.request for item in submissions]
-        digests = [asking.request_digest(request) for request in requests]
-        given = {digest for item in submissions for digest in item.contents}
-        with self.store.change() as connection:
-            new = [
-                asking.new(
-                    connection,
-                    item.request,
-                    namespace=self.namespace,
-                    origin=item.origin,
-                    digest=digest,
-                    now=now,
-                )
-                for item, digest in zip(submissions, digests, strict=True)
-            ]
-            if key is not None:
-                asked = digest_json([digests, [request.name for request in requests]])
-                ids = [item.id for item in new]
-                from djed.store import answers
-
-                before = answers.take_key(connection, self.namespace, key, digest=asked, ids=ids, now=now)
-                if before is not None:
-                    return [lookup.get(connection, id_) for id_ in before]
-            self._check_uploads(connection, requests, given)
-            asking.check_secrets(connection, self.namespace, requests)
-            if any(request.priority > 0 for request in requests):
-                asking.check_priority(requests, fairness.highest_priority(connection, self.namespace))
-            rank = fairness.rank(connection, self.namespace, fairness.cost(requests))
-            inspections.add(connection, new, digests=digests, rank=rank)
-            for item in new:
-                self._record(connection, action, item.id)
-        return new

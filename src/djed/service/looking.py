@@ -16,7 +16,7 @@ from djed.model.principal import Principal
 from djed.model.request import SandboxLevel
 from djed.model.summary import Page, Sort, StoredArtifact, StoredObservation, Summary
 from djed.service.works import Works
-from djed.store import events, facts, fairness, job_records, lookup
+from djed.store import events, facts, job_records, lookup
 from djed.store.follow import follow
 from djed.store.store import Store
 
@@ -202,6 +202,8 @@ class Looking:
 
     def usage(self) -> Usage:
         """What the namespace holds, and which quotas are full."""
+        from djed.store import fairness
+
         with self.store.database.read() as connection:
             return fairness.usage(connection, self.namespace)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from djed.build.recipe import host_image, recipe
+from djed.service.checks import check_shown
 
 if TYPE_CHECKING:
     from djed.intake.submission import Submission
@@ -32,6 +33,7 @@ def of_inspection(engine: Engine, item: Inspection) -> str:
 
 def of_submission(engine: Engine, submission: Submission) -> str:
     """The same of a request that was not submitted: its packages are resolved when the recipe is built."""
+    check_shown(engine, submission)
     environment = submission.request.environment
     return recipe(
         environment,

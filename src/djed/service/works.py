@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from djed.errors import NotFoundError
-from djed.store import nodes
-from djed.store.logs import shipped
 from djed.store.store import Store
 
 if TYPE_CHECKING:
@@ -62,6 +60,8 @@ class Works:
 
     def nodes(self) -> Sequence[Node]:
         """Ours, and those of which other workers told lately."""
+        from djed.store import nodes
+
         own = self.own_nodes()
         ids = {node.id for node in own}
         with self._store.database.read() as connection:
@@ -77,6 +77,8 @@ class Works:
             digest = report.get(f"{stream}_digest")
             return self._store.blobs.part(digest, offset, limit) if digest else b""
         if self._store.place and not (self._store.attempts / attempt.name).is_dir():
+            from djed.store.logs import shipped
+
             with self._store.database.read() as connection:
                 return shipped(connection, attempt.name, stream, offset=offset, limit=limit)
         runner = self.runners()[attempt.job.target]
