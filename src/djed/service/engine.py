@@ -187,7 +187,7 @@ class Engine(Looking):
         Raises, when left, what broke the worker: ``StoreError`` where the store cannot be written any more.
         """
         self.check_parts()
-        with self.works.working():
+        with self.works.working(tells=False):
             yield
 
     @contextmanager
@@ -197,11 +197,12 @@ class Engine(Looking):
         from djed.worker.upkeep import Upkeep
         from djed.worker.webhooks import Dispatcher
 
+        self.check_parts()
         with (
             Dispatcher(self.store, self.config),
             Shipping(self.store),
             Upkeep(self.store, self.config),
-            self.working(),
+            self.works.working(tells=True),
         ):
             yield
 

@@ -105,8 +105,8 @@ class Works:
                 runner.cancel(handle)
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """A worker in a thread meanwhile. Raises, when left, what broke it."""
+    def working(self, *, tells: bool) -> Iterator[None]:
+        """A worker in a thread meanwhile, which ``tells`` others of itself or not. Raises, when left, what broke it."""
         from djed.build.base import uv_settings
         from djed.worker import Worker
         from djed.worker.context import StoreContext
@@ -115,7 +115,7 @@ class Works:
         if self._store.place:
             self._end_stragglers([node.id for node in own])
         context = StoreContext(self._store, self._config, own, uv_settings(os.environ))
-        worker = Worker(self._store, self.runners(), context, self._config)
+        worker = Worker(self._store, self.runners(), context, self._config, tells=tells)
         self.broken = None
 
         def work() -> None:

@@ -63,8 +63,11 @@ class Worker:
         config: Config,
         *,
         flow: Mapping[str, Step] | None = None,
+        tells: bool = True,
     ) -> None:
+        """``tells``: say in the store that it is there, and what it counts; a command's own worker on one machine need not."""
         self.store = store
+        self._tells = tells or bool(store.place)
         self.config = config
         self._runners = runners
         self._context = context
@@ -306,8 +309,9 @@ class Worker:
             for name in gone:
                 bell.bury(self.store.bells, name)
         with self.store.change(by=self.name) as connection:
-            self._context.meet(connection, time.time())
-            self._tally.beat(connection)
+            if self._tells:
+                self._context.meet(connection, time.time())
+                self._tally.beat(connection)
             jobs.renew(connection, self.name, time.time() + self.config.lease)
             adopted = jobs.adopt(
                 connection,
@@ -316,7 +320,8 @@ class Worker:
                 now=time.time(),
                 lease=self.config.lease,
             )
-            self._tally.bury_silent(connection, time.time() - self.config.gone)
+            if self._tells:
+                self._tally.bury_silent(connection, time.time() - self.config.gone)
         self._begun += adopted
 
     def _recall(self) -> None:
@@ -332,7 +337,8 @@ class Worker:
         with self.store.change(by=self.name) as connection:
             jobs.hand_back(connection, owners)
             inspections.hand_back(connection, owners)
-            self._tally.bury(connection, owners)
+            if self._tells or owners != [self.name]:
+                self._tally.bury(connection, owners)
 
     def _sleep(self) -> None:
         """Until something changes or a lease wants care. Targets without a descriptor are polled once a second."""
