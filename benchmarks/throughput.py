@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import statistics
 import threading
 import time
@@ -16,8 +15,9 @@ from djed.model.inspection import Inspection, JobRecord
 from djed.model.quantity import format_duration
 from djed.model.request import Request
 from djed.pipeline import Context, Move
-from djed.store import fairness, inspections, lookup
+from djed.store import lookup
 from djed.store.store import Store
+from djed.testing.restart_loop import submit
 from djed.toolbox.sqlite import sqlite_driver
 from djed.worker import Worker
 from djed.worker.context import StoreContext
@@ -54,7 +54,7 @@ def measure() -> Iterator[Row]:
 def _rate(data: Path) -> float:
     with _working(data) as (store, _):
         start = time.perf_counter()
-        ids = [_submit(store) for _ in range(JOBS)]
+        ids = [submit(store) for _ in range(JOBS)]
         _wait(store, ids)
         return JOBS / (time.perf_counter() - start)
 
@@ -63,7 +63,7 @@ def _latency(data: Path) -> float:
     with _working(data) as (store, started):
         submitted = {}
         for _ in range(PACED):
-            submitted[_submit(store)] = time.perf_counter()
+            submitted[submit(store)] = time.perf_counter()
             time.sleep(PACE)
         _wait(store, list(submitted))
         return statistics.median(started[id_] - submitted[id_] for id_ in submitted)
@@ -94,22 +94,6 @@ def _working(data: Path) -> Iterator[tuple[Store, dict[str, float]]]:
         worker.stop()
         thread.join()
         store.close()
-
-
-def _submit(store: Store) -> str:
-    now = time.time()
-    new = Inspection(
-        id=secrets.token_hex(6),
-        name="nothing",
-        state="queued",
-        request=REQUEST,
-        created_at=now,
-        updated_at=now,
-    )
-    with store.change() as connection:
-        rank = fairness.rank(connection, new.namespace, 1)
-        inspections.add(connection, [new], digests=["nothing"], rank=rank)
-    return new.id
 
 
 def _wait(store: Store, ids: Sequence[str]) -> None:

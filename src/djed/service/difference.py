@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from djed.model.codec import encode
 from djed.model.difference import Change, Compared, Difference
 from djed.model.inspection import Inspection, JobRecord
 from djed.model.observation import Statistics
+from djed.service.floor import noise_floor
 
 if TYPE_CHECKING:
     from djed.service.looking import Looking
@@ -68,17 +69,8 @@ def between(service: Looking, a: str, b: str) -> Difference:
         )
     jobs = (service.jobs(first.id), service.jobs(second.id))
     nodes = {job.node for side in jobs for job in side if job.kind == "run" and job.node}
-    results = compared(first.statistics, second.statistics, _noise_floor(service, nodes))
+    results = compared(first.statistics, second.statistics, noise_floor(service, nodes))
     return difference(first, second, jobs, results)
-
-
-def _noise_floor(service: Looking, nodes: Collection[str]) -> float | None:
-    """The relative difference below which nothing is believed there: the largest of their newest; ``None`` where none was measured."""
-    newest: dict[str, float] = {}
-    for item in service.observations(kind="noise_floor").items:
-        if item.subject.get("node") in nodes:
-            newest.setdefault(item.subject["node"], item.value["floor"])
-    return max(newest.values(), default=None)
 
 
 def compared(

@@ -73,25 +73,6 @@ class Bell:
         os.close(self._lock)
 
 
-def _lock(path: Path) -> int:
-    """A lock file that is held from the moment it can be seen: one that could be had would be that of a dead one."""
-    draft = path.with_suffix(".draft")
-    lock = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    draft.rename(path)
-    return lock
-
-
-def _pipe(path: Path) -> int:
-    """A pipe that is open from the moment it can be seen: one without a reader would be that of a dead one."""
-    draft = path.with_suffix(".draft")
-    os.mkfifo(draft, 0o600)
-    # Read and write: a pipe whose last writer closes would be readable for ever.
-    pipe = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    draft.rename(path)
-    return pipe
-
-
 def ring(folder: Path, *, but: str | None = None) -> None:
     """Wake all who wait in this folder, ``but`` one: who makes a change need not be told of it."""
     try:

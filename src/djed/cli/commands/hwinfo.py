@@ -4,12 +4,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from djed.cli.floor import noise_floor
 from djed.cli.parameters import Injected, Json
 from djed.cli.render.hardware import node_lines
 from djed.cli.render.text import bold, dim
 from djed.cli.render.words import percent
 from djed.model.codec import encode
+from djed.service.floor import noise_floor
 
 __all__ = ["hwinfo"]
 

@@ -79,6 +79,7 @@ def list_namespaces(*, json: Json = False, context: Injected) -> None:
 @app.command(name="set")
 def set_namespace(
     name: Annotated[str, Parameter(name="NAME", help="The namespace; it is made where it is not there.")],
+    /,
     *,
     changes: _Changes | None = None,
     json: Json = False,

@@ -46,6 +46,7 @@ def info(*, json: Json = False, context: Injected) -> None:
 @app.command
 def copy(
     to: Annotated[str, Parameter(name="TO", help="An empty database: postgresql://USER@HOST/NAME")],
+    /,
     *,
     json: Json = False,
     context: Injected,

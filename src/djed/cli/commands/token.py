@@ -24,6 +24,7 @@ app = App(name="token", help="Make, list and revoke the tokens of the API.", hel
 @app.command
 def create(
     name: Annotated[str, Parameter(name="NAME", help="Whose it is, or what for; the audit log shows it.")],
+    /,
     *,
     namespace: Annotated[str, Parameter(help="What it sees and works in.")] = DEFAULT_NAMESPACE,
     scope: Annotated[
