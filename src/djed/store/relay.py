@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
     from djed.store.postgres import PostgresDatabase
 
-__all__ = ["Relay", "tell"]
+__all__ = ["Relay", "relayed", "tell"]
 
 _CHANNEL = "djed"
+_LOCK = "relay"
+"""Name of the file in the folder of bells that the one who relays holds locked."""
 _logger = logging.getLogger(__name__)
 _GAP = 0.01
 """Seconds between two messages at least."""
@@ -41,6 +43,18 @@ _LONGEST = 5.0
 def tell(connection: sa.Connection, place: str) -> None:
     """Tell the other machines with the commit of this transaction."""
     connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (_CHANNEL, place))
+
+
+def relayed(bells: Path) -> bool:
+    """Whether a process relays for this data folder, so that what rings here is told without us.
+
+    Were it to end just now, its successor tells what went; without one, other machines look when they look after their leases.
+    """
+    try:
+        with _first(bells / _LOCK) as free:
+            return not free
+    except FileNotFoundError:  # nobody ever waited here
+        return False
 
 
 class Relay:
@@ -64,7 +78,7 @@ class Relay:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            with _first(self._bells / "relay") as first:
+            with _first(self._bells / _LOCK) as first:
                 if first:
                     self._keep_up()
             self._stop.wait(_STANDBY)

@@ -110,9 +110,10 @@ class Store:
         with self.database.write() as connection:
             yield connection
             if self.place and self._relay is None:  # else our relay tells what rings here
-                from djed.store.relay import tell
+                from djed.store.relay import relayed, tell
 
-                tell(connection, self.place)
+                if not relayed(self.bells):
+                    tell(connection, self.place)
         self.timed(time.monotonic() - begun)
         ring(self.bells, but=by)
 
