@@ -15,7 +15,7 @@ from tests.support.postgres import Cluster, cluster, find_programs
 WORKERS = 4
 SUBMITTERS = 2
 THREADS = 4
-EACH = 750
+EACH = 1500
 JOBS = SUBMITTERS * THREADS * EACH
 BAR = 1000.0
 RESTARTS = int(os.environ.get("RESTARTS", "12"))

@@ -103,8 +103,7 @@ def _accept(
         check_secrets(connection, engine.namespace, requests)
         if any(request.priority > 0 for request in requests):
             check_priority(requests, fairness.highest_priority(connection, engine.namespace))
-        rank = fairness.rank(connection, engine.namespace, fairness.cost(requests))
-        inspections.add(connection, fresh, digests=digests, rank=rank)
+        inspections.add(connection, fresh, digests=digests, cost=fairness.cost(requests))
         for item in fresh:
             engine.record(connection, action, item.id)
     return fresh

@@ -20,7 +20,7 @@ from djed.model.principal import DEFAULT_NAMESPACE
 if TYPE_CHECKING:
     from djed.errors import DjedError
 
-__all__ = ["SCHEMA_VERSION", "Database", "alone", "exclusive", "open_database", "upsert"]
+__all__ = ["SCHEMA_VERSION", "Database", "alone", "among", "exclusive", "open_database", "together", "upsert"]
 
 SCHEMA_VERSION = "0002"
 """The newest migration (``store/migrations/versions``); a test holds the two together."""
@@ -167,6 +167,29 @@ def exclusive(connection: sa.Connection, *names: str) -> None:
         connection.exec_driver_sql(
             "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", (keys,)
         )
+
+
+def among(connection: sa.Connection, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether the column has one of many values: on PostgreSQL one array, whose length changes nothing in what is prepared there."""
+    if alone(connection):
+        return column.in_(values)
+    return column == sa.any_(sa.bindparam(None, list(values), type_=sa.ARRAY(column.type), unique=True))
+
+
+@contextmanager
+def together(connection: sa.Connection) -> Iterator[None]:
+    """Send the statements in here in one go, where each would be a round trip. They give no rows, and their errors show at the end."""
+    if alone(connection):
+        yield
+        return
+    driver = connection.connection.driver_connection
+    errors = connection.dialect.loaded_dbapi.Error
+    assert driver is not None
+    try:
+        with driver.pipeline():
+            yield
+    except errors as error:
+        raise DBAPIError.instance(None, None, error, errors, dialect=connection.dialect) from error
 
 
 def upsert(connection: sa.Connection, table: sa.Table, key: Sequence[str], values: Mapping[str, Any]) -> None:

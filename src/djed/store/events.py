@@ -35,7 +35,7 @@ _NEXT: sa.ColumnElement[int] = sa.literal_column(
 )
 
 
-_INSERT = sa.insert(table)
+_INSERT = sa.insert(table).inline()
 _INSERT_NUMBERED = _INSERT.values(xact=_THIS)
 
 NewEvent = tuple[str, str, Mapping[str, Any], float, str]

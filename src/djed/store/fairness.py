@@ -24,21 +24,30 @@ from djed.store.service_schema import namespaces
 if TYPE_CHECKING:
     from djed.model.access import Usage
 
-__all__ = ["Allowance", "allowances", "cost", "highest_priority", "let_in", "rank", "taking", "usage"]
+__all__ = ["RANK", "Allowance", "allowances", "cost", "highest_priority", "let_in", "rank", "taking", "usage"]
 
 _UNIT = 1000
 """Rank of one job at weight 1."""
 
 
+_REACHED = sa.union_all(
+    sa.select(sa.func.max(inspections.c.rank).label("rank")).where(
+        UNFINISHED, inspections.c.namespace == sa.bindparam("rank_of")
+    ),
+    sa.select(sa.func.max(namespaces.c.reached)),
+).subquery()
+_WEIGHT = sa.select(namespaces.c.weight).where(namespaces.c.name == sa.bindparam("rank_of")).scalar_subquery()
 # Built once: a submission is a small transaction, of which this would be a large part.
-_STANDING = sa.select(
-    sa.select(sa.func.max(inspections.c.rank))
-    .where(UNFINISHED, inspections.c.namespace == sa.bindparam("namespace"))
-    .scalar_subquery(),
-    sa.select(sa.func.max(namespaces.c.reached)).scalar_subquery(),
-    sa.select(namespaces.c.weight).where(namespaces.c.name == sa.bindparam("namespace")).scalar_subquery(),
-)
-"""The highest rank of a namespace that still waits, the clock, and its weight."""
+RANK: sa.ColumnElement[int] = sa.select(
+    sa.func.coalesce(sa.func.max(_REACHED.c.rank), 0)
+    + sa.cast(
+        sa.func.round(sa.bindparam("rank_cost") * _UNIT / sa.func.coalesce(_WEIGHT, 1.0)), sa.BigInteger
+    )
+).scalar_subquery()
+"""The rank of what is submitted now, of the parameters ``rank_of`` (the namespace) and ``rank_cost`` (jobs).
+
+Two that are submitted in the same moment may get the same; that harms nobody.
+"""
 
 
 def cost(requests: Iterable[Request]) -> int:
@@ -47,9 +56,10 @@ def cost(requests: Iterable[Request]) -> int:
 
 
 def rank(connection: sa.Connection, namespace: str, jobs_asked: int) -> int:
-    """The rank of a group that is submitted now. Two that are submitted in the same moment may get the same; that harms nobody."""
-    row = connection.execute(_STANDING, {"namespace": namespace}).one()
-    return max(row[0] or 0, row[1] or 0) + round(jobs_asked * _UNIT / (row[2] or 1.0))
+    """The rank of a group that is submitted now."""
+    return int(
+        connection.execute(sa.select(RANK), {"rank_of": namespace, "rank_cost": jobs_asked}).scalar_one()
+    )
 
 
 def highest_priority(connection: sa.Connection, namespace: str) -> int:

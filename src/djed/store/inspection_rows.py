@@ -28,14 +28,13 @@ SUMMARY = tuple(
 """The columns of a line of the list."""
 
 
-def fresh(inspection: Inspection, digest: str, *, lead: int, rank: int) -> dict[str, Any]:
-    """The row of a new inspection, due at once unless it is final already (answered by an earlier result)."""
+def fresh(inspection: Inspection, digest: str, *, lead: int) -> dict[str, Any]:
+    """The row of a new inspection but for its rank, due at once unless it is final already (answered by an earlier result)."""
     return {
         "id": inspection.id,
         "name": inspection.name,
         "namespace": inspection.namespace,
         "lead": lead,
-        "rank": rank,
         "priority": inspection.request.priority,
         "request": dump(inspection.request),
         "request_digest": digest,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from djed.errors import ConflictError
 from djed.model.inspection import FINAL, Inspection
 from djed.store import events, fairness
+from djed.store.database import among, together
 from djed.store.inspection_rows import columns, fresh, noun
 from djed.store.lookup import get
 from djed.store.schema import UNFINISHED
@@ -33,7 +34,8 @@ __all__ = [
 ]
 
 _FINAL = tuple(FINAL)
-_INSERT = sa.insert(table)
+_INSERT = sa.insert(table).inline()
+_INSERT_RANKED = _INSERT.values(rank=fairness.RANK)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,19 +68,21 @@ class Change:
 
 
 def add(
-    connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequence[str], rank: int = 0
+    connection: sa.Connection, new: Sequence[Inspection], *, digests: Sequence[str], cost: int = 0
 ) -> None:
-    """Insert inspections of one group, due at once (unless final already: answered by an earlier result)."""
-    lead = lead_of(new[0].created_at)
-    rows = [
-        fresh(inspection, digest, lead=lead, rank=rank)
-        for inspection, digest in zip(new, digests, strict=True)
-    ]
-    connection.execute(_INSERT, rows)
-    events.add(
-        connection,
-        [(item.id, "state", {"state": item.state}, item.created_at, item.namespace) for item in new],
-    )
+    """Insert inspections of one group, due at once (unless final already: answered by an earlier result), at the rank for their cost."""
+    lead, namespace = lead_of(new[0].created_at), new[0].namespace
+    rows = [fresh(inspection, digest, lead=lead) for inspection, digest in zip(new, digests, strict=True)]
+    if len(rows) == 1:  # as nearly always: its rank is found on the way
+        statement, ranked = _INSERT_RANKED, {"rank_of": namespace, "rank_cost": cost}
+    else:
+        statement, ranked = _INSERT, {"rank": fairness.rank(connection, namespace, cost)}
+    with together(connection):
+        connection.execute(statement, [row | ranked for row in rows])
+        events.add(
+            connection,
+            [(item.id, "state", {"state": item.state}, item.created_at, item.namespace) for item in new],
+        )
 
 
 def lead_of(created_at: float) -> int:
@@ -109,7 +113,7 @@ def claim(
         return []
     connection.execute(
         sa.update(table)
-        .where(table.c.seq.in_([row.seq for row in rows]))
+        .where(among(connection, table.c.seq, [row.seq for row in rows]))
         .values(owner=owner, lease_until=now + lease, token=table.c.token + 1)
     )
     fairness.let_in(connection, [(row.namespace, row.rank) for row in rows if row.state == "queued"])
@@ -147,11 +151,9 @@ def _let_in(row: Any, allowed: Mapping[str, fairness.Allowance]) -> bool:
 
 def apply(connection: sa.Connection, changes: Sequence[Change], *, now: float) -> set[str]:
     """Write what steps decided of inspections whose lease is still ours; their ids. Of the others, by late writers, nothing is written."""
-    found = {
-        row.id: row
-        for row in connection.execute(_in_order(table.c.seq.in_([one.claimed.seq for one in changes])))
-    }
-    alike: dict[frozenset[str], list[dict[str, Any]]] = {}
+    ours = among(connection, table.c.seq, [one.claimed.seq for one in changes])
+    found = {row.id: row for row in connection.execute(_in_order(ours))}
+    alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}  # many take the same step at once
     written = set()
     for change in changes:
         inspection = change.claimed.inspection
@@ -161,10 +163,13 @@ def apply(connection: sa.Connection, changes: Sequence[Change], *, now: float) -
         values = {"updated_at": now, "due": change.due(row.wakes), **columns(change.fields)}
         if not change.keep:
             values |= {"owner": None, "lease_until": 0.0}
-        alike.setdefault(frozenset(values), []).append({"this": change.claimed.seq, **values})
+        alike.setdefault(tuple(values.items()), []).append(change.claimed.seq)
         written.add(inspection.id)
-    for rows in alike.values():
-        connection.execute(sa.update(table).where(table.c.seq == sa.bindparam("this")), rows)
+    with together(connection):
+        for values_, these in alike.items():
+            connection.execute(
+                sa.update(table).where(among(connection, table.c.seq, these)).values(dict(values_))
+            )
     return written
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from djed.model.inspection import AttemptRecord, JobRecord
 from djed.model.job import Attempt, Job
 from djed.model.observation import Failure
+from djed.store.database import among
 from djed.store.rows import load, load_json
 from djed.store.schema import UNFINISHED_JOBS, attempts, inspections, job_uses, jobs
 
@@ -149,7 +150,10 @@ def of_inspection(
         sa.select(*columns)
         .join(jobs, jobs.c.id == job_uses.c.job)
         .outerjoin(attempts, attempts.c.name == jobs.c.attempt)
-        .where(job_uses.c.inspection.in_(ids), sa.true() if role is None else job_uses.c.role == role)
+        .where(
+            among(connection, job_uses.c.inspection, ids),
+            sa.true() if role is None else job_uses.c.role == role,
+        )
         .order_by(jobs.c.seq)
     )
     found: dict[str, list[JobRecord]] = {id_: [] for id_ in ids}

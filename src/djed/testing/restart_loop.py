@@ -26,7 +26,7 @@ from djed.errors import StoreError
 from djed.model.inspection import Inspection, JobRecord
 from djed.model.request import Request
 from djed.pipeline import Context, Move
-from djed.store import fairness, inspections
+from djed.store import inspections
 from djed.store.schema import UNFINISHED, events
 from djed.store.schema import inspections as table
 from djed.store.store import Store
@@ -155,8 +155,7 @@ def submit(store: Store) -> str:
         updated_at=now,
     )
     with store.change() as connection:
-        rank = fairness.rank(connection, new.namespace, 1)
-        inspections.add(connection, [new], digests=["nothing"], rank=rank)
+        inspections.add(connection, [new], digests=["nothing"], cost=1)
     return new.id
 
 

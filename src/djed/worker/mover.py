@@ -27,7 +27,7 @@ __all__ = ["Mover"]
 
 _logger = logging.getLogger(__name__)
 _BATCH = 128
-_RATE = 40.0
+_RATE = 20.0
 """Looks a second at a database that many write to, where each costs a dozen round trips: what came meanwhile is one batch."""
 _BURST = 8
 """Looks that may follow one another at once before that, so that what comes now and then does not wait."""
