@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from djed.model.artifact import Artifact, ArtifactKind
 from djed.model.hardware import Interpreter, Node
 from djed.model.job import Job, Limits
 from djed.model.lock import Lock
-from djed.model.request import Environment, SandboxLevel
+from djed.model.request import Environment, Run, SandboxLevel
 from djed.model.result import Result
 
 __all__ = ["Assembly", "Builder", "Sealed"]
@@ -27,6 +27,14 @@ class Assembly:
     node: Node
     base: str
     """Digest of the base (:func:`djed.build.base.host_digest`)."""
+    image: Artifact | None = None
+    """The image that the environment rests on, where it is not the host; ``node`` and ``interpreter`` are then as seen inside."""
+    venv: Artifact | None = None
+    """For a packager: the environment."""
+    run: Run | None = None
+    """For a packager: what is run in it."""
+    content: Callable[[str], bytes] | None = None
+    """For a packager: the bytes of a file by its digest."""
     wheels: Mapping[str, Artifact] = field(default_factory=dict)
     """Wheels that we built from source, by package name."""
     package: str | None = None

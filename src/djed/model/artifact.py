@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from djed.model.image import Image
+
 __all__ = ["Artifact", "ArtifactKind", "Content"]
 
 ArtifactKind = Literal["wheel", "venv", "image", "sif", "archive"]
@@ -46,3 +48,5 @@ class Artifact:
     manifest: str
     """Digest over path, type, size, mode and modification time of every entry; checked before each use."""
     contents: tuple[Content, ...] = ()
+    image: Image | None = None
+    """Of an image: what is known of it."""

@@ -33,6 +33,8 @@ class Plan:
     python_version: str | None = None
     base: str | None = None
     """Digest of the base."""
+    image: str | None = None
+    """Digest of the image artifact that the environment rests on, with the native packages; ``None``: the host."""
     lock_key: str | None = None
     """Digest of all that decides the lock."""
     considered: tuple[Mapping[str, Any], ...] = ()

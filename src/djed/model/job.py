@@ -24,9 +24,11 @@ __all__ = [
     "Place",
 ]
 
-JobKind = Literal["lock", "wheel", "build", "run"]
+JobKind = Literal["base", "native", "lock", "wheel", "build", "package", "run"]
 JobState = Literal["queued", "active", "succeeded", "failed", "cancelled"]
-Place = Literal["work", "outputs", "env", "cache", "wheels", "uv", "python"]
+Place = Literal[
+    "work", "outputs", "env", "cache", "wheels", "uv", "python", "image", "source", "djed", "interpreter"
+]
 Cache = Literal["none", "private", "shared"]
 
 
@@ -36,7 +38,8 @@ class At:
 
     ``work``: the working directory with the inputs; ``outputs``: what the job leaves behind; ``env``: the artifact of the
     environment; ``cache``: uv's cache; ``wheels``: the artifact store, read-only, for wheels that we built; ``uv``: the uv executable;
-    ``python``: the interpreter of the job.
+    ``python``: the interpreter of the job; ``image``: the image of the job, an OCI layout; ``source``: the file or folder of the machine
+    that the job reads; ``interpreter`` and ``djed``: Djed's own Python, and the folder that its package lies in, for jobs of its own code.
     """
 
     place: Place
@@ -96,6 +99,17 @@ class Job:
     target: str = "local"
     node: str | None = None
     """Node that the plan chose."""
+    image: str | None = None
+    """Digest of an image artifact that is readable at ``image``."""
+    inside: bool = False
+    """Whether the job's file system is that image's instead of the machine's; ``python`` is then a path in there."""
+    source: str | None = None
+    """Path on the machine that is readable at ``source``."""
+    engine: bool = False
+    """Whether the job is one of our own that calls a container engine, which confines what it runs. It finds in ``DJED_ENGINE`` which
+    one (:class:`djed.model.image.Engine` as JSON); no sandbox is around it."""
+    tools: bool = False
+    """Whether the job runs Djed's own code: ``interpreter`` and ``djed`` are there."""
     secrets: tuple[str, ...] = ()
     """Names of secrets of its namespace, each a file in the folder ``DJED_SECRETS`` of the job."""
     namespace: str = DEFAULT_NAMESPACE

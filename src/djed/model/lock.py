@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from djed.model.contents import NativePackage
+
 __all__ = ["Lock", "LockedFile", "LockedPackage"]
 
 
@@ -58,7 +60,9 @@ class Lock:
     platform: str | None = None
     """Platform it holds for, as ``linux-x86_64-glibc2.36``; ``None`` where open."""
     base: str | None = None
-    """Digest of the base."""
+    """Digest of the base; of an image with native packages on it, of that."""
+    native: tuple[NativePackage, ...] = ()
+    """The native packages of the base that were asked for, as installed; with names and versions alone."""
     packages: tuple[LockedPackage, ...] = ()
     """Sorted by name."""
     origin: Literal["resolved", "given"] = "resolved"

@@ -20,6 +20,7 @@ __all__ = [
     "Gpu",
     "HardwareRequirement",
     "Index",
+    "Package",
     "Request",
     "Resources",
     "Reuse",
@@ -34,6 +35,7 @@ SANDBOX_LEVELS: tuple[SandboxLevel, ...] = ("none", "process", "bwrap", "contain
 
 Reuse = Literal["nothing", "artifact", "result"]
 Until = Literal["lock", "build", "run"]
+Package = Literal["image", "sif", "archive"]
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -79,7 +81,8 @@ class Environment:
     __pydantic_config__: ClassVar[Any] = _STRICT
 
     base: str = "host"
-    """``host``: this machine's system and Pythons."""
+    """``host``: this machine's system and Pythons. An image: a name (``debian:12``, with ``@sha256:…`` for exactly one), ``oci:DIR``,
+    ``oci-archive:FILE``, ``docker-archive:FILE`` (of ``docker save``), ``rootfs:DIR`` or ``rootfs:FILE`` (a tar)."""
     python: str | None = None
     """Python version or specifier: ``3.11``, ``3.11.7``, ``>=3.10,<3.13``. Default: the newest that fits."""
     packages: tuple[str, ...] = ()
@@ -89,7 +92,7 @@ class Environment:
     constraints: tuple[str, ...] = ()
     """Bounds on versions that add no package by themselves."""
     native: tuple[str, ...] = ()
-    """Native packages (deb or rpm, by the base)."""
+    """Native packages (deb, rpm or apk, by the base), with a version if wanted: ``libgomp1``, ``git=1:2.39.5-0+deb12u2``."""
     indexes: tuple[Index, ...] = ()
     """Package indexes; an index with ``packages`` serves just those; indexes are never merged."""
     exclude_newer: str | None = None
@@ -188,6 +191,8 @@ class Build:
     """Where it may be built."""
     timeout: str | float = "30m"
     """Time for each build job."""
+    package: tuple[Package, ...] = ()
+    """What the environment is packaged as beside what it runs from: ``image`` (OCI), ``sif`` (Apptainer), ``archive`` (tar.gz)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
