@@ -29,7 +29,8 @@ class NativePackage:
     """As its package manager writes it: ``1:2.36-9+deb12u10``, ``2.34-100.el9``."""
     arch: str | None = None
     source: str | None = None
-    """Source package it was built from."""
+    """Source package that it was built from, as its package manager writes it: ``gcc-12 (12.2.0-14)``, ``bash-5.1.8-9.el9.src.rpm``;
+    ``None`` where that has the same name and version (deb)."""
     licence: str | None = None
     """As its package manager tells it (rpm, apk), else of its copyright file (deb), where that names one."""
     depends: tuple[str, ...] = ()
@@ -37,6 +38,8 @@ class NativePackage:
     pre_depends: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Of its files, those that packages require by their path (rpm)."""
     size: int | None = None
     """Bytes installed, as its package manager tells it."""
 

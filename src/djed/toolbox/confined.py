@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from djed.errors import UnsafeError
 
-__all__ = ["Confined", "printable"]
+__all__ = ["Confined", "printable", "read_all"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking: to open a pipe for reading would wait for a writer.
@@ -44,7 +45,7 @@ class Confined:
                 f"{folder.name!r} is not a folder that can be read: {error.strerror}."
             ) from error
 
-    def __enter__(self) -> Confined:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -83,7 +84,7 @@ class Confined:
         """What lies in a directory, sorted; nothing where there is no such directory."""
         try:
             with self.folder(path) as descriptor:
-                return sorted(os.listdir(descriptor))  # by descriptor
+                return _names(descriptor)
         except OSError:
             return []
 
@@ -156,6 +157,10 @@ class _Opener:
 
 _open_file = _Opener(_FILE, regular=True)
 _open_directory = _Opener(_DIRECTORY, regular=False)
+
+
+def _names(folder: int) -> list[str]:
+    return sorted(os.listdir(folder))
 
 
 def _must_be_regular(mode: int) -> None:

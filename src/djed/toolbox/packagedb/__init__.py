@@ -9,7 +9,9 @@ from pathlib import Path
 
 from djed.model.contents import NativePackage
 from djed.toolbox.confined import Confined
+from djed.toolbox.packagedb.apk import read_apk
 from djed.toolbox.packagedb.dpkg import read_dpkg
+from djed.toolbox.packagedb.rpm import read_rpm
 
 __all__ = ["find_native", "read_native"]
 
@@ -27,6 +29,10 @@ def read_native(root: Path, *, brief: bool = False) -> tuple[NativePackage, ...]
 def find_native(files: Confined, *, brief: bool = False) -> tuple[tuple[NativePackage, ...], tuple[str, ...]]:
     """The packages as in :func:`read_native`, and what could not be read, each with the reason."""
     skipped: list[str] = []
-    found = read_dpkg(files, brief=brief, skipped=skipped)
+    found = [
+        package
+        for read in (read_dpkg, read_rpm, read_apk)
+        for package in read(files, brief=brief, skipped=skipped)
+    ]
     found.sort(key=lambda package: (package.kind, package.name, package.version, package.arch or ""))
     return tuple(found), tuple(skipped)
