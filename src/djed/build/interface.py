@@ -35,6 +35,8 @@ class Assembly:
     """For a packager: what is run in it."""
     content: Callable[[str], bytes] | None = None
     """For a packager: the bytes of a file by its digest."""
+    layout: Path | None = None
+    """For a packager, when it seals: where the files of ``image`` are. What a job sees of them cannot be linked from there."""
     wheels: Mapping[str, Artifact] = field(default_factory=dict)
     """Wheels that we built from source, by package name."""
     package: str | None = None

@@ -76,7 +76,8 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
         return lambda data: {key: inner(item) for key, item in data.items()}
     if hint is float:
         return lambda data: data if data is None else float(data)
-    if origin is Literal or hint in {str, int, bool, Any, object, types.NoneType}:
+    # What has no JSON form, like a function, is never encoded: its default holds.
+    if origin in {Literal, Callable} or hint in {str, int, bool, Any, object, types.NoneType}:
         return lambda data: data
     raise TypeError(f"{hint!r} has no JSON form")
 
