@@ -105,6 +105,11 @@ def _root() -> str | None:
     return None if os.geteuid() == 0 else "not root"
 
 
+def _program(name: str, *arguments: str) -> Callable[[], str | None]:
+    """A part that is there when a program of that name answers."""
+    return lambda: _run(name, *(arguments or ("--version",)))
+
+
 def find_python(version: str) -> str | None:
     """An executable of that version (``3.6``): this one, one on the PATH that starts, or the newest that pyenv keeps."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
@@ -124,6 +129,15 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "gcc": _gcc,
     "postgresql": _postgresql,
     "root": _root,
+    "podman": _program("podman"),
+    "buildah": _program("buildah"),
+    "dockerd": _program("dockerd"),
+    "skopeo": _program("skopeo"),
+    "umoci": _program("umoci"),
+    "runsc": _program("runsc"),
+    "mmdebstrap": _program("mmdebstrap"),
+    "mksquashfs": _program("mksquashfs", "-help"),
+    "registry": _program("docker-registry"),
 }
 
 

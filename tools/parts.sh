@@ -13,6 +13,9 @@ present() {
         python3-venv) "$python" -c 'import ensurepip, venv' ;;
         python3-dev) "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' ;;
         bubblewrap) command -v bwrap ;;
+        docker.io) command -v dockerd ;;
+        squashfs-tools) command -v mksquashfs ;;
+        slirp4netns | uidmap | fuse-overlayfs | netavark) dpkg -s "$1" ;;
         postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

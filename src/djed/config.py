@@ -144,6 +144,18 @@ class Config:
     sandbox_floor: SandboxLevel = _setting(
         "sandbox.floor", "none", _level, "Weakest sandbox level in which anything may run."
     )
+    bases: tuple[str, ...] = _setting(
+        "bases",
+        (),
+        _words,
+        "Bases that requests through the server may name, as patterns: registry.example/*, oci:/srv/bases/*. Default: the host alone.",
+    )
+    registries_insecure: tuple[str, ...] = _setting(
+        "registries.insecure",
+        (),
+        _words,
+        "Registries of images, as host:port, that are spoken with without TLS.",
+    )
     indexes_allow_private: bool = _setting(
         "indexes.allow_private",
         False,

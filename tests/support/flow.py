@@ -45,6 +45,7 @@ class FakeContext:
     shebang: bool = False
     records: Sequence[JobRecord] = ()
     asked: list[tuple[str, bool]] = field(default_factory=list)
+    equipped: bool = False
 
     def find_lock(self, key: str, *, settled: bool) -> Lock | None:
         self.asked.append((key, settled))
@@ -55,6 +56,15 @@ class FakeContext:
 
     def look_again(self) -> bool:
         return False
+
+    def equip(self) -> None:
+        self.equipped = True
+
+    def stamp(self, base: str) -> str:
+        return base if base.startswith("oci:") else ""
+
+    def content(self, digest: str) -> bytes:
+        return b"print(1)"
 
     def load(self, node: str) -> float:
         return 0.0

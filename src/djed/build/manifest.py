@@ -7,9 +7,9 @@ import os
 import stat
 from pathlib import Path
 
-from djed.errors import UnsafeError
+from djed.errors import RefusedError, UnsafeError
 
-__all__ = ["check_manifest", "read_manifest"]
+__all__ = ["check_manifest", "read_manifest", "stamp"]
 
 MAX_ENTRIES = 2_000_000
 
@@ -55,3 +55,17 @@ def check_manifest(path: Path, manifest: str) -> bool:
         return read_manifest(path)[0] == manifest
     except (OSError, UnsafeError):
         return False
+
+
+def stamp(path: Path) -> str:
+    """What tells one state of a file or folder from another, without reading its files. Raises ``RefusedError`` where it is not there."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise RefusedError(
+            f"The base {path} cannot be read: {error.strerror}.", hint="Name a file or folder of this machine."
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        return read_manifest(path)[0]
+    identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return ":".join([str(path), *map(str, identity)])

@@ -27,6 +27,7 @@ def check_agreement(request: Request, data: Mapping[str, Any], faults: Faults) -
     script = run.script if run else None
     for place, clashes in (
         (("environment", "native"), _native(environment)),
+        (("build", "package"), _package(request)),
         (("environment", "indexes"), _indexes(environment.indexes)),
         (("environment", "files"), _files(environment.files, script)),
         (("environment", "lock"), _lock(environment)),
@@ -61,6 +62,19 @@ def _native(environment: Environment) -> Iterator[_Clash]:
             "native packages cannot be added to the host, which other inspections share",
             "Install them on the machine, or take packages that bring their own libraries.",
         )
+
+
+def _package(request: Request) -> Iterator[_Clash]:
+    asked = request.build.package
+    for number, kind in enumerate(asked):
+        if kind in asked[:number]:
+            yield _Clash((number,), f"{quote(kind)} is there twice")
+        if kind != "archive" and request.environment.base == "host":
+            yield _Clash(
+                (number,),
+                f"the host cannot be packaged as {quote(kind)}",
+                "Name an image as environment.base.",
+            )
 
 
 def _indexes(indexes: tuple[Index, ...]) -> Iterator[_Clash]:

@@ -11,7 +11,7 @@ import platform
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from djed.config import Config
 from djed.intake import pipfile
 from djed.intake.checks import field_checks
 from djed.intake.document import Document, tidy
-from djed.intake.faults import Faults, Place, UnreadableError, WrongValueError, quote, stop
+from djed.intake.faults import Faults, Place, UnreadableError, WrongValueError, stop
 from djed.intake.shape import Check, Reader
 from djed.intake.specifications import normalise
 from djed.intake.submission import Submission
@@ -27,7 +27,7 @@ from djed.intake.validate import validate
 from djed.intake.words import check_path
 from djed.model.request import Build, Run
 
-__all__ = ["Specification", "draft", "read", "recognise", "translate"]
+__all__ = ["Specification", "read", "recognise", "translate"]
 
 _HOME = "/home/amun/"
 _DEADLINE = "4h"
@@ -123,18 +123,6 @@ def read(data: Mapping[str, Any], *, config: Config) -> Submission:
     return validate(document, config=config, folder=None)
 
 
-def draft(data: Mapping[str, Any], *, config: Config) -> Submission:
-    """The same, of which nothing is to be built here: any image can be the base, and take native packages."""
-    document = translate(_document(data), field_checks(config), base=_check_image)
-    environment = dict(document.data["environment"])
-    native = tuple(environment.pop("native"))
-    plain = replace(document, data={**document.data, "environment": environment})
-    submission = validate(plain, config=config, folder=None)
-    request = submission.request
-    environment_ = replace(request.environment, base=data["base"], native=native)
-    return replace(submission, request=replace(request, environment=environment_))
-
-
 def _document(data: Mapping[str, Any]) -> Document:
     """With the faults that Amun's schema finds beside ours."""
     try:
@@ -158,15 +146,12 @@ def recognise(data: Mapping[str, Any]) -> bool:
     )
 
 
-def translate(document: Document, checks: Mapping[str, Check], *, base: Check | None = None) -> Document:
-    """The same request as ours, with the faults of its shape; to be validated like any other.
-
-    ``checks`` are those of our fields, ``base`` that of its base: by default, it must be this machine's own system.
-    """
+def translate(document: Document, checks: Mapping[str, Check]) -> Document:
+    """The same request as ours, with the faults of its shape; to be validated like any other. ``checks`` are those of our fields."""
     faults = Faults(document.name, document.lines, found=document.found)
     known = _names(Specification)
     data = {key: value for key, value in document.data.items() if key in known}
-    reader = Reader(_checks(checks, base or _check_base), faults)
+    reader = Reader(_checks(checks), faults)
     found: Specification = reader.noun(Specification, data)
     stack = _stack(found.python or Python(), faults)
     return Document(
@@ -185,6 +170,7 @@ def _request(found: Specification, stack: Mapping[str, Any]) -> dict[str, Any]:
         **({"name": name} if name else {}),
         "environment": {
             **stack,
+            "base": _base(found),
             "packages": _packages(found, stack),
             "native": list(found.packages or ()),
             "files": [{"path": _inside(file.path), "content": file.content} for file in found.files or ()],
@@ -194,6 +180,18 @@ def _request(found: Specification, stack: Mapping[str, Any]) -> dict[str, Any]:
         "build": _stage(found.build),
         **({"run": _run(found, found.script)} if found.script else {}),
     }
+
+
+def _base(found: Specification) -> str:
+    """This machine's own system is the host, which is there already; unless native packages are to go into it."""
+    system, versions = _own_system()
+    *above, last = found.base.split("/")
+    if above and (above[0] == "localhost" or not {".", ":"}.isdisjoint(above[0])):
+        above = above[1:]  # a registry
+    own = above in ([], ["library"]) and last.removesuffix("-slim") in {
+        f"{system}:{item}" for item in versions
+    }
+    return "host" if own and not found.packages else found.base
 
 
 def _packages(found: Specification, stack: Mapping[str, Any]) -> list[str]:
@@ -241,6 +239,7 @@ def _stack(python: Python, faults: Faults) -> dict[str, Any]:
 def _homes(found: Specification, stack: Mapping[str, Any]) -> dict[Place, Place]:
     """Where in Amun's request stands what has a place in ours; what lies below moves along."""
     homes: dict[Place, Place] = {
+        ("environment", "base"): ("base",),
         ("run", "repeat"): ("batch_size",),
         ("run", "script"): ("script",),
         ("run", "script", "content"): ("script",),
@@ -305,27 +304,6 @@ def _check_script(text: str) -> None:
         )
 
 
-def _check_base(text: str) -> None:
-    system, versions = _own_system()
-    images = [f"{system}:{version}" for version in versions]
-    *above, last = text.split("/")
-    if above and (above[0] == "localhost" or not {".", ":"}.isdisjoint(above[0])):
-        above = above[1:]  # a registry
-    if text == "host" or (above in ([], ["library"]) and last.removesuffix("-slim") in images):
-        return
-    raise WrongValueError(
-        f"{quote(text)} is not supported yet: only this machine's own system can be the base, no other images",
-        hint=f"It goes by the name {' or '.join([*images, 'host'])}.",
-    )
-
-
-def _check_image(text: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}", text):
-        raise WrongValueError(
-            f"{quote(text)} is not the name of an image", hint="Write for example debian:12."
-        )
-
-
 def _own_system() -> tuple[str, list[str]]:
     """ID, and version and codename, of this machine's os-release."""
     try:
@@ -336,9 +314,9 @@ def _own_system() -> tuple[str, list[str]]:
     return release["ID"], versions
 
 
-def _checks(ours: Mapping[str, Check], base: Check) -> Mapping[str, Check]:
+def _checks(ours: Mapping[str, Check]) -> Mapping[str, Check]:
     return {
-        "Specification.base": base,
+        "Specification.base": ours["Environment.base"],
         "Specification.script": _check_script,
         "Specification.packages[]": ours["Environment.native[]"],
         "Specification.python_packages[]": ours["Environment.packages[]"],

@@ -34,6 +34,8 @@ from djed.intake.words import (
     check_variable,
     check_word,
 )
+from djed.model.base import parse_base
+from djed.model.contents import NativePackage
 from djed.model.lock import LockedPackage
 from djed.model.quantity import parse_duration, parse_range, parse_size
 from djed.model.secret import SECRETS_PER_REQUEST
@@ -63,11 +65,12 @@ def _check_package(text: str) -> None:
 
 
 def _check_base(text: str) -> None:
-    if text != "host":
+    try:
+        parse_base(text)
+    except ValueError as error:
         raise WrongValueError(
-            f"{quote(text)} is not supported yet: only the host can be the base, no images",
-            hint="Write base: host.",
-        )
+            f"{quote(text)} is no base: {error}", hint="Write host, an image like debian:12, or oci:FOLDER."
+        ) from error
 
 
 def _check_targets(targets: tuple[str, ...]) -> None:
@@ -93,6 +96,12 @@ def _check_marker(text: str) -> None:
         Marker(text)
     except (InvalidMarker, RecursionError) as error:
         raise WrongValueError(f"{quote(text)} is not an environment marker") from error
+
+
+def _check_native(packages: tuple[NativePackage, ...]) -> None:
+    """What was installed when the lock was made; it is found out anew."""
+    if len(packages) > 10_000:
+        raise ValueError("there are more than 10,000 native packages")
 
 
 def _check_locked(package: LockedPackage) -> None:
@@ -178,6 +187,7 @@ _CHECKS: Mapping[str, Check] = {
     "Lock.requires_python": check_specifier,
     "Lock.platform": check_word,
     "Lock.base": check_digest,
+    "Lock.native": _check_native,
     "LockedPackage.name": check_normalised,
     "LockedPackage.version": check_version,
     "LockedPackage.index": check_name,

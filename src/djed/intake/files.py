@@ -41,6 +41,10 @@ class Folder:
         self._left -= len(content.data)
         return content
 
+    def whole(self, path: str) -> str:
+        """A path relative to the folder as an absolute one. Nothing is read, so it may lead anywhere."""
+        return os.path.normpath(self._root / Path(path).expanduser())
+
     @contextmanager
     def _open(self, source: str) -> Iterator[int]:
         """A descriptor of ``source``: links resolved first, then a walk down that follows none, so that a swap does no harm."""

@@ -15,6 +15,7 @@ from djed.intake.formats import Requirements
 from djed.intake.shape import WRONG, Reader
 from djed.intake.submission import Submission
 from djed.intake.words import check_path
+from djed.model.base import parse_base
 from djed.model.request import File, Request, Run
 from djed.toolbox.digest import digest_bytes
 
@@ -35,11 +36,24 @@ def validate(document: Document, *, config: Config, folder: Folder | None) -> Su
     files = _Files(folder, config, faults)
     requirements = Requirements(folder=folder, checks=checks, faults=faults, limit=config.limits_request)
     environment = requirements.fold(request.environment)
-    environment = replace(environment, files=files.beside(environment.files))
+    environment = replace(
+        environment, base=_based(environment.base, folder), files=files.beside(environment.files)
+    )
     request = replace(request, environment=environment, run=request.run and files.script(request.run))
     check_agreement(request, document.data, faults)
     faults.raise_all()
     return Submission(request=request, contents=files.contents)
+
+
+def _based(base: str, folder: Folder | None) -> str:
+    """The base with the path of a file or folder whole: it is beside the request, wherever that is read from."""
+    try:
+        found = parse_base(base)
+    except ValueError:  # told already
+        return base
+    if not found.local or folder is None:
+        return base
+    return f"{found.kind}:{folder.whole(found.name)}"
 
 
 class _Files:

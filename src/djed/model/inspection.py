@@ -116,6 +116,8 @@ class Inspection:
     lock: Lock | None = None
     artifact: str | None = None
     """Digest of the environment's artifact."""
+    packaged: Mapping[str, str] = field(default_factory=dict)
+    """Digest of the artifact of each packaging that was asked for: ``{"image": "sha256:…"}``."""
     statistics: tuple[Statistics, ...] = ()
     refusals: tuple[Mapping[str, Any], ...] = ()
     """Where refused: per node, per line of the requirement, what was asked and what is there."""

@@ -3,6 +3,6 @@
 from djed.pipeline.context import Context, Move
 from djed.pipeline.flow import FLOW, Step, advance
 from djed.pipeline.outcome import named
-from djed.pipeline.render import assemble
+from djed.pipeline.render import making
 
-__all__ = ["FLOW", "Context", "Move", "Step", "advance", "assemble", "named"]
+__all__ = ["FLOW", "Context", "Move", "Step", "advance", "making", "named"]

@@ -40,8 +40,23 @@ class Context(Protocol):
         """See which nodes are there now; whether it are others than before."""
         ...
 
+    def equip(self) -> None:
+        """See which container engines work on our own nodes, which is not looked for before somebody needs one."""
+        ...
+
     def load(self, node: str) -> float:
         """Jobs that run on a node or wait for it, for each of its CPUs."""
+        ...
+
+    def stamp(self, base: str) -> str:
+        """What tells one state of a base that lies on this machine from another; empty where it is the host or only a name.
+
+        Raises ``RefusedError`` where it is not there.
+        """
+        ...
+
+    def content(self, digest: str) -> bytes:
+        """The bytes of a file of a request. Raises ``NotFoundError``."""
         ...
 
     def has_shebang(self, digest: str) -> bool:
@@ -67,6 +82,8 @@ class Move:
     cached: tuple[tuple[str, str], ...] = ()
     """Role and detail of what needed no job."""
     observations: tuple[Observation, ...] = ()
+    uses: tuple[str, ...] = ()
+    """Digests of artifacts that the inspection uses from now on, beside its environment."""
     park: bool = False
     """Wait until one of its jobs is over."""
     cancel: bool = False

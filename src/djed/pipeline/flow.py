@@ -2,8 +2,8 @@
 
 ::
 
-    queued ── plan ──▶ locking ── lock job ──▶ building ── wheel and build jobs ──▶ running ── run jobs ──▶ done
-       └──▶ refused (nothing fits)                                                 any ──▶ cancelled
+    queued ── plan ──▶ locking ── base, native, lock jobs ──▶ building ── wheel, build, package jobs ──▶ running ── run jobs ──▶ done
+       └──▶ refused (nothing fits)                                                                  any ──▶ cancelled
 
 A step takes an inspection, its jobs and a :class:`Context`, and returns a :class:`Move`: what changes, which jobs are
 needed, whether to wait for them. It opens no database, starts nothing, and may be repeated: what it asks for has a name.
@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from djed.build import BuildError, given_lock, host_digest, lock_key, needs_lock_job
+from djed.build import BuildError, given_lock, lock_key, needs_lock_job
 from djed.errors import DjedError, RefusedError, StoreError
 from djed.model.hardware import Interpreter, Node
 from djed.model.inspection import Inspection, JobRecord, Plan
@@ -26,8 +26,9 @@ from djed.model.lock import Lock
 from djed.model.observation import Failure, Stage
 from djed.model.request import SANDBOX_LEVELS, Environment, Request, SandboxLevel
 from djed.pipeline.context import Context, Move
+from djed.pipeline.ground import HOST, Ground, Missing, find_ground, ground_of
 from djed.pipeline.outcome import fail, finish, named
-from djed.pipeline.render import assemble, build_job, lock_job, run_jobs, wheel_jobs
+from djed.pipeline.render import assemble, build_job, lock_job, package_jobs, run_jobs, wheel_jobs
 from djed.plan.interpreter import choose_interpreter
 from djed.plan.match import Match, match
 
@@ -67,8 +68,8 @@ def advance(
         return fail(Failure(stage=_STAGES[inspection.state], kind="internal", message=message, hint=hint))
 
 
-def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -> Move:
-    """Choose nodes and Python; refuse what fits nowhere; find a lock or ask for one."""
+def plan(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
+    """Choose nodes; refuse what fits nowhere; then find what the environment rests on, its Python and its lock, or ask for them."""
     request = inspection.request
     build_node, run_node, considered, reason = _place(inspection, context)
     if build_node is None or (_runs(request) and run_node is None):
@@ -76,68 +77,111 @@ def plan(inspection: Inspection, _jobs: Sequence[JobRecord], context: Context) -
             stage="plan", kind="refused", message=reason, hint="See what each node has with: djed hwinfo"
         )
         return Move(changes={"state": "refused", "failure": refused, "refusals": considered})
-    try:
-        interpreter = _choose(inspection, build_node)
-    except RefusedError as error:
-        return fail(Failure(stage="plan", kind="no_python", message=error.message, hint=error.hint))
-    base = host_digest(build_node, interpreter)
-    environment = request.environment
-    if not environment.packages and environment.lock is None:
-        environment = replace(environment, lock=Lock())  # nothing to resolve: uv need not be asked
-    key = lock_key(environment, interpreter=interpreter, base=base, settings=context.index_settings)
     chosen = Plan(
         build_node=build_node.id,
         run_node=run_node.id if run_node else None,
         place=build_node.place,
-        python=interpreter.path,
-        python_version=interpreter.version,
-        base=base,
-        lock_key=key,
         considered=considered,
     )
-    changes: dict[str, Any] = {
-        "plan": chosen,
-        "node": (run_node or build_node).id,
-        "place": build_node.place,
-    }
-    if not needs_lock_job(environment):
-        lock = given_lock(environment, interpreter=interpreter, node=build_node, base=base)
-        return _locked(inspection, lock, context, changes)
-    known = context.find_lock(key, settled=_settled(environment)) if request.reuse != "nothing" else None
-    if known is not None:
-        move = _locked(inspection, known, context, changes)
-        return replace(move, cached=(("lock", _packages(known)),))
-    job = lock_job(request, environment, node=build_node, interpreter=interpreter, context=context)
-    new = NewJob(role="lock", job=job, key=key if request.reuse != "nothing" else None)
-    return Move(changes={**changes, "state": "locking"}, jobs=(new,), park=True)
+    changes = {"node": (run_node or build_node).id, "place": build_node.place}
+    return _settle(replace(inspection, plan=chosen), jobs, context, changes)
 
 
 def lock(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
-    """Take the lock that the job made."""
+    """Have the image made that the environment rests on; take the lock that the job made."""
+    assert inspection.plan is not None
+    if inspection.plan.lock_key is None:
+        return _settle(inspection, jobs, context, {})
     job = _job(jobs, "lock")
     if job is None or job.state in {"queued", "active"}:
         return _WAIT
     if job.failure is not None:
         return fail(job.failure)
-    assert inspection.plan is not None
-    found = context.find_lock(inspection.plan.lock_key or "", settled=True)
+    found = context.find_lock(inspection.plan.lock_key, settled=True)
     if found is None:  # it was cleared away between the end of the job and now
         return Move(changes={"state": "queued"})
-    return _locked(inspection, found, context, {})
+    return _locked(inspection, found, context, ground=ground_of(inspection, context), changes={})
 
 
-def _locked(inspection: Inspection, lock: Lock, context: Context, changes: Mapping[str, Any]) -> Move:
+def _settle(
+    inspection: Inspection, jobs: Sequence[JobRecord], context: Context, changes: Mapping[str, Any]
+) -> Move:
+    """Find what the environment rests on and a Python of it, then its lock; or ask for what is missing first."""
+    chosen = inspection.plan
+    assert chosen is not None
+    node = next(node for node in context.nodes if node.id == chosen.build_node)
+    ground = find_ground(inspection, jobs, node, context)
+    if isinstance(ground, Missing):
+        if ground.failure is not None:
+            return fail(ground.failure)
+        new = (ground.job,) if ground.job else ()
+        locking = {**changes, "plan": chosen, "state": "locking"}
+        return Move(changes=locking, jobs=new, uses=ground.uses, park=True)
+    try:
+        interpreter = _choose(inspection, ground)
+    except RefusedError as error:
+        return fail(Failure(stage="plan", kind="no_python", message=error.message, hint=error.hint))
+    chosen = replace(
+        chosen,
+        python=interpreter and interpreter.path,
+        python_version=interpreter and interpreter.version,
+        base=ground.digest(interpreter),
+        image=ground.image and ground.image.digest,
+        lock_key="",
+    )
+    settled = replace(inspection, plan=chosen)
+    if interpreter is None:
+        lock = Lock(base=chosen.base)
+        return _locked(settled, lock, context, ground=ground, changes={**changes, "plan": chosen})
+    return _resolve(settled, context, ground=ground, interpreter=interpreter, changes=changes)
+
+
+def _resolve(
+    inspection: Inspection,
+    context: Context,
+    *,
+    ground: Ground,
+    interpreter: Interpreter,
+    changes: Mapping[str, Any],
+) -> Move:
+    """Take a lock that is known or was given, or ask for one."""
+    request, environment, chosen = inspection.request, inspection.request.environment, inspection.plan
+    assert chosen is not None
+    if not environment.packages and environment.lock is None:
+        environment = replace(environment, lock=Lock())  # nothing to resolve: uv need not be asked
+    base = chosen.base or ""
+    key = lock_key(environment, interpreter=interpreter, base=base, settings=context.index_settings)
+    changes = {**changes, "plan": replace(chosen, lock_key=key)}
+    if not needs_lock_job(environment):
+        given = given_lock(environment, interpreter=interpreter, node=ground.node, base=base)
+        return _locked(inspection, given, context, ground=ground, changes=changes)
+    known = context.find_lock(key, settled=_settled(environment)) if request.reuse != "nothing" else None
+    if known is not None:
+        move = _locked(inspection, known, context, ground=ground, changes=changes)
+        return replace(move, cached=(("lock", _packages(known)),))
+    job = lock_job(inspection, environment, ground=ground, interpreter=interpreter, context=context)
+    new = (NewJob(role="lock", job=job, key=key if request.reuse != "nothing" else None),)
+    return Move(changes={**changes, "state": "locking"}, jobs=new, uses=ground.uses, park=True)
+
+
+def _locked(
+    inspection: Inspection, lock: Lock, context: Context, *, ground: Ground, changes: Mapping[str, Any]
+) -> Move:
     """Go on with the lock, or end with it where no more was asked for."""
+    lock = replace(lock, native=ground.native(inspection.request.environment.native))
     if inspection.request.until != "lock":
-        return Move(changes={**changes, "lock": lock, "state": "building"})
+        return Move(changes={**changes, "lock": lock, "state": "building"}, uses=ground.uses)
     move = finish(replace(inspection, lock=lock), context, None)
-    return replace(move, changes={**changes, "lock": lock, **move.changes})
+    return replace(move, changes={**changes, "lock": lock, **move.changes}, uses=ground.uses)
 
 
 def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
-    """Have wheels built from the sources that need it, then the environment."""
-    if (failure := _failure(jobs, ("wheel:", "build"))) is not None:
+    """Have wheels built from the sources that need it, then the environment, then what it is packaged as."""
+    if (failure := _failure(jobs, ("wheel:", "build", "package:"))) is not None:
         return fail(failure)
+    assert inspection.plan is not None
+    if inspection.plan.python is None:  # an image alone: there is nothing of Python in it
+        return _package(inspection, jobs, context, ())
     assembly = assemble(inspection, context)
     if missing := wheel_jobs(assembly, context):
         return Move(jobs=_only_new(jobs, missing), park=True)
@@ -145,9 +189,23 @@ def build(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -
     digest = wanted.key or ""
     if context.find_artifact(digest) is None:
         return Move(changes={"artifact": digest}, jobs=_only_new(jobs, [wanted]), park=True)
-    ready = {"artifact": digest, "state": "running"}
     cached = () if _job(jobs, "build") else (("build", ""),)
-    return Move(changes=ready, cached=cached)
+    return _package(replace(inspection, artifact=digest), jobs, context, cached)
+
+
+def _package(
+    inspection: Inspection, jobs: Sequence[JobRecord], context: Context, cached: tuple[tuple[str, str], ...]
+) -> Move:
+    """Have the environment packaged as was asked for; then it can run."""
+    wanted = package_jobs(inspection, context)
+    changes = {"artifact": inspection.artifact}
+    packaged = {item.role.partition(":")[2]: item.key or "" for item in wanted}
+    missing = [item for item in wanted if context.find_artifact(item.key or "") is None]
+    if missing:
+        return Move(changes=changes, jobs=_only_new(jobs, missing), park=True)
+    cached += tuple((item.role, "") for item in wanted if _job(jobs, item.role) is None)
+    changes |= {"state": "running", "packaged": packaged}
+    return Move(changes=changes, cached=cached, uses=tuple(packaged.values()))
 
 
 def run(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
@@ -182,14 +240,28 @@ def _place(
     request = inspection.request
     floor = _floor(request.sandbox, context)
     asked = request.build
+    image, engine = request.environment.base != HOST, bool(request.environment.native)
+    if image:
+        context.equip()
     found = match(
-        asked.hardware, context.nodes, resources=asked.resources, sandbox=floor, path="build.hardware"
+        asked.hardware,
+        context.nodes,
+        resources=asked.resources,
+        sandbox=floor,
+        path="build.hardware",
+        image=image,
+        engine=engine,
     )
     matches = {"build": found}
     if (run_ := request.run) is not None and _runs(request):
         nodes = [node for target in run_.targets for node in context.nodes if node.target == target]
         matches["run"] = match(
-            run_.hardware, nodes, resources=run_.resources, sandbox=floor, path="run.hardware"
+            run_.hardware,
+            nodes,
+            resources=run_.resources,
+            sandbox=floor,
+            path="run.hardware",
+            image=image,
         )
     considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
     reason = next((found.reason for found in matches.values() if not found.fits), "")
@@ -228,10 +300,21 @@ def _settled(environment: Environment) -> bool:
     return moment.replace(tzinfo=moment.tzinfo or UTC) < datetime.now(UTC) - timedelta(days=1)
 
 
-def _choose(inspection: Inspection, node: Node) -> Interpreter:
+def _choose(inspection: Inspection, ground: Ground) -> Interpreter | None:
+    """The Python of the environment; none where an image has none and nothing asks for it."""
     environment = inspection.request.environment
+    needed = environment.packages or environment.lock or environment.python
+    if ground.image and not ground.node.interpreters and not needed:
+        return None
     given = environment.lock.requires_python if environment.lock else None
-    return choose_interpreter(node.interpreters, environment.python, [given] if given else [])
+    try:
+        return choose_interpreter(ground.node.interpreters, environment.python, [given] if given else [])
+    except RefusedError as error:
+        if ground.image is None or ground.node.interpreters:
+            raise
+        raise RefusedError(
+            f"The image {environment.base} has no Python.", hint="Add it: native: [python3]"
+        ) from error
 
 
 def _cancel(jobs: Sequence[JobRecord]) -> Move:

@@ -12,23 +12,43 @@ from djed.model.inspection import Inspection
 from djed.model.job import At, InputFile, Job, JobKind, Limits, NewJob
 from djed.model.request import Environment, File, Request, Run
 from djed.pipeline.context import Context
+from djed.pipeline.ground import Ground, base_assembly, ground_assembly, ground_of
 from djed.plan.resources import limits
 
-__all__ = ["assemble", "build_job", "lock_job", "run_jobs", "wheel_jobs"]
+__all__ = [
+    "assemble",
+    "build_job",
+    "lock_job",
+    "making",
+    "package_assembly",
+    "package_jobs",
+    "run_jobs",
+    "wheel_jobs",
+]
+
+ENVIRONMENT_INSIDE = "/djed/env"
+"""Where a job inside an image finds its environment, in whatever sandbox."""
 
 
 def lock_job(
-    request: Request, environment: Environment, *, node: Node, interpreter: Interpreter, context: Context
+    inspection: Inspection,
+    environment: Environment,
+    *,
+    ground: Ground,
+    interpreter: Interpreter,
+    context: Context,
 ) -> Job:
     """The job that resolves the environment."""
-    return render_lock(
+    request = inspection.request
+    job = render_lock(
         environment,
         interpreter=interpreter,
-        node=node,
-        limits=_build_limits(request, node, context, "lock"),
+        node=ground.node,
+        limits=_build_limits(request, ground.node, context, "lock"),
         sandbox=request.sandbox,
         settings=context.index_settings,
     )
+    return _within(job, ground.image)
 
 
 def _build_limits(request: Request, node: Node, context: Context, kind: JobKind) -> Limits:
@@ -41,11 +61,10 @@ def assemble(inspection: Inspection, context: Context, *, package: str | None = 
     chosen, request = inspection.plan, inspection.request
     assert chosen is not None
     assert inspection.lock is not None
-    node = next((node for node in context.nodes if node.id == chosen.build_node), None)
-    interpreter = (
-        next((item for item in node.interpreters if item.path == chosen.python), None) if node else None
-    )
-    if node is None or interpreter is None:
+    ground = ground_of(inspection, context)
+    node = ground.node
+    interpreter = next((item for item in node.interpreters if item.path == chosen.python), None)
+    if interpreter is None:
         raise RefusedError(
             f"The Python {chosen.python} on {chosen.build_node} is not there any more.",
             hint=f"djed retry {inspection.id}",
@@ -56,6 +75,7 @@ def assemble(inspection: Inspection, context: Context, *, package: str | None = 
         interpreter=interpreter,
         node=node,
         base=chosen.base or "",
+        image=ground.image,
         package=package,
         limits=_build_limits(request, node, context, "build"),
         sandbox=request.sandbox,
@@ -88,7 +108,48 @@ def build_job(assembly: Assembly, context: Context) -> NewJob:
 
 
 def _making(builder: Builder, assembly: Assembly, role: str) -> NewJob:
-    return NewJob(role=role, job=builder.render(assembly), key=builder.digest(assembly))
+    job = _within(builder.render(assembly), assembly.image)
+    return NewJob(role=role, job=job, key=builder.digest(assembly))
+
+
+def _within(job: Job, image: Artifact | None) -> Job:
+    """The job with an image's file system as its own, where the environment rests on one."""
+    return job if image is None else replace(job, image=image.digest, inside=True)
+
+
+def package_jobs(inspection: Inspection, context: Context) -> list[NewJob]:
+    """The job that packages the environment, for each form that was asked for."""
+    found = []
+    for kind in inspection.request.build.package:
+        builder, assembly = context.builders[kind], package_assembly(inspection, context)
+        found.append(
+            NewJob(role=f"package:{kind}", job=builder.render(assembly), key=builder.digest(assembly))
+        )
+    return found
+
+
+def package_assembly(inspection: Inspection, context: Context) -> Assembly:
+    """What a packager needs: the environment that was built, and what is run in it. Raises ``RefusedError`` where it is gone."""
+    assert inspection.plan is not None
+    if inspection.plan.python is None:
+        ground = ground_of(inspection, context)
+        assembly = replace(base_assembly(inspection, ground.node, context), image=ground.image)
+    else:
+        assembly = assemble(inspection, context)
+    venv = context.find_artifact(inspection.artifact) if inspection.artifact else None
+    return replace(assembly, venv=venv, run=inspection.request.run, content=context.content)
+
+
+def making(role: str, inspection: Inspection, context: Context) -> tuple[Builder, Assembly]:
+    """The builder whose job has this role for an inspection, and what it was told."""
+    kind, _, name = role.partition(":")
+    if kind == "wheel":
+        return context.builders["wheel"], assemble(inspection, context, package=name)
+    if kind == "package":
+        return context.builders[name], package_assembly(inspection, context)
+    if kind == "build":
+        return context.builders["venv"], assemble(inspection, context)
+    return context.builders[kind], ground_assembly(kind, inspection, context)
 
 
 def run_jobs(inspection: Inspection, wanted: Run, context: Context) -> tuple[NewJob, ...]:
@@ -100,10 +161,16 @@ def run_jobs(inspection: Inspection, wanted: Run, context: Context) -> tuple[New
         kind="run",
         command=_command(wanted, context),
         files=_inputs(request, wanted),
-        variables={**request.environment.variables, **wanted.variables},
+        variables={
+            **_image_variables(inspection, context),
+            **request.environment.variables,
+            **wanted.variables,
+        },
         limits=limits(wanted.resources, timeout=wanted.timeout, config=context.config, kind="run", node=node),
         network=wanted.network,
         environment=inspection.artifact,
+        image=chosen.image,
+        inside=chosen.image is not None,
         python=chosen.python,
         sandbox=request.sandbox,
         target=node.target,
@@ -115,6 +182,18 @@ def run_jobs(inspection: Inspection, wanted: Run, context: Context) -> tuple[New
     return tuple(
         NewJob(role=role, job=job, serial=inspection.id, turn=turn) for turn, role in enumerate(roles)
     )
+
+
+def _image_variables(inspection: Inspection, context: Context) -> dict[str, str]:
+    """Those that an image's own configuration sets, with the environment's programs before its own."""
+    image = ground_of(inspection, context).image
+    if image is None or image.image is None:
+        return {}
+    variables = dict(image.image.variables)
+    path = variables.get("PATH")
+    if path and inspection.artifact:
+        variables["PATH"] = f"{ENVIRONMENT_INSIDE}/bin:{path}"
+    return variables
 
 
 def _inputs(request: Request, wanted: Run) -> tuple[InputFile, ...]:

@@ -50,10 +50,13 @@ def match(
     resources: Resources | None = None,
     sandbox: SandboxLevel | None = None,
     path: str = "run.hardware",
+    image: bool = False,
+    engine: bool = False,
 ) -> Match:
     """Match a requirement, the resources that a job wants and the weakest sandbox it accepts with nodes.
 
-    ``path`` is where in the request the requirement stands.
+    ``path`` is where in the request the requirement stands; ``image``: the job's file system is that of an image; ``engine``: a
+    container engine must build on one.
 
     Raises ``RequestError`` with all faults where the requirement cannot be read.
     """
@@ -65,7 +68,14 @@ def match(
     able = frozenset(
         node.id
         for node in nodes
-        if account.add(node, (*fits_resources(wanted, node, beside), *_fits_sandbox(sandbox, node)))
+        if account.add(
+            node,
+            (
+                *fits_resources(wanted, node, beside),
+                *_fits_sandbox(sandbox, node, image=image),
+                *(_fits_engine(node) if engine else ()),
+            ),
+        )
     )
     met = able & account.meeting(requirement, able, path)
     return Match(
@@ -100,11 +110,28 @@ def fits_resources(resources: Resources, node: Node, path: str = "run.resources"
     return tuple(lines)
 
 
-def _fits_sandbox(floor: SandboxLevel | None, node: Node) -> tuple[Line, ...]:
-    if floor is None:
+def _fits_sandbox(floor: SandboxLevel | None, node: Node, *, image: bool) -> tuple[Line, ...]:
+    """An image needs a sandbox that gives it a file system of its own; a container needs an image."""
+    lowest = SANDBOX_LEVELS.index(floor or "none")
+    if image:
+        lowest = max(lowest, SANDBOX_LEVELS.index("bwrap"))
+    if lowest == 0:
         return ()
-    enough = any(SANDBOX_LEVELS.index(level) >= SANDBOX_LEVELS.index(floor) for level in node.sandboxes)
-    return (Line(path="sandbox", asked=floor, has=", ".join(node.sandboxes) or "none", ok=enough),)
+    able = [level for level in node.sandboxes if image or level != "container"]
+    enough = any(SANDBOX_LEVELS.index(level) >= lowest for level in able)
+    return (Line(path="sandbox", asked=SANDBOX_LEVELS[lowest], has=", ".join(able) or "none", ok=enough),)
+
+
+def _fits_engine(node: Node) -> tuple[Line, ...]:
+    able = [f"{engine.name} {engine.version}" for engine in node.engines if engine.builds]
+    return (
+        Line(
+            path="environment.native",
+            asked="an engine that builds",
+            has=", ".join(able) or "none",
+            ok=bool(able),
+        ),
+    )
 
 
 class _Account:

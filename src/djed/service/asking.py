@@ -13,7 +13,14 @@ from djed.intake.submission import Submission
 from djed.model.codec import encode
 from djed.model.inspection import Inspection
 from djed.model.request import Request
-from djed.service.checks import check_hardware, check_priority, check_secrets, check_uploads, files
+from djed.service.checks import (
+    check_base,
+    check_hardware,
+    check_priority,
+    check_secrets,
+    check_uploads,
+    files,
+)
 from djed.store import fairness, inspections, lookup
 from djed.toolbox.digest import digest_json
 
@@ -65,6 +72,7 @@ def clone(engine: Engine, reference: str, changes: Mapping[str, Any]) -> Inspect
 def _take_in(engine: Engine, submission: Submission) -> None:
     """Check what can be checked without the database, and keep its contents."""
     check_hardware(submission.request)
+    check_base(engine, submission.request)
     for content in submission.contents.values():
         engine.store.blobs.put(content)
     for _, file in files(submission.request):

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from djed.intake.submission import Submission
     from djed.service.engine import Engine
 
-__all__ = ["check_hardware", "check_priority", "check_secrets", "check_shown", "check_uploads", "files"]
+__all__ = [
+    "check_base",
+    "check_hardware",
+    "check_priority",
+    "check_secrets",
+    "check_shown",
+    "check_uploads",
+    "files",
+]
 
 
 def check_hardware(request: Request) -> None:
@@ -37,6 +45,20 @@ def check_hardware(request: Request) -> None:
         raise RequestError(
             f"{faults[0].path}: {faults[0].message}.", faults=tuple(faults), hint=faults[0].hint
         )
+
+
+def check_base(engine: Engine, request: Request) -> None:
+    """Raise ``RequestError`` for a base that the operator does not let others name: it is read, or fetched, on this machine."""
+    base = request.environment.base
+    if base == "host" or engine.principal.name == LOCAL:
+        return
+    from fnmatch import fnmatchcase
+
+    if not any(fnmatchcase(base, pattern) for pattern in engine.config.bases) or "/.." in base:
+        message = f"{base!r} is not among the bases that this server allows"
+        hint = "Its operator names them in the setting bases."
+        fault = Fault(path="environment.base", message=message, hint=hint)
+        raise RequestError(f"{fault.path}: {message}.", faults=(fault,), hint=hint)
 
 
 def check_priority(requests: Sequence[Request], highest: int) -> None:

@@ -17,7 +17,7 @@ from djed.model.inspection import FINAL, Inspection
 from djed.model.preview import Preview, QueuePlace
 from djed.pipeline import Context, advance
 from djed.pipeline.render import assemble, build_job, run_jobs, wheel_jobs
-from djed.service.checks import check_hardware, check_shown
+from djed.service.checks import check_base, check_hardware, check_shown
 from djed.service.recipes import of_inspection
 from djed.store import fairness, queue
 from djed.worker.context import StoreContext
@@ -38,6 +38,7 @@ _GRACE = 2.0
 def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
     """Plan the request as the worker would, wait up to ``wait`` seconds for its stack, and render its jobs."""
     check_hardware(submission.request)
+    check_base(engine, submission.request)
     check_shown(engine, submission)
     for content in submission.contents.values():
         engine.store.blobs.put(content)

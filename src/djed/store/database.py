@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Database", "alone", "among", "exclusive", "open_database", "together", "upsert"]
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest migration (``store/migrations/versions``); a test holds the two together."""
 
 

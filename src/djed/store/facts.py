@@ -15,7 +15,7 @@ from djed.model.observation import Observation
 from djed.model.summary import Page, StoredArtifact, StoredObservation
 from djed.store.database import upsert
 from djed.store.rows import dump, load, load_json
-from djed.store.schema import artifacts, inspections, locks, observations
+from djed.store.schema import artifact_uses, artifacts, inspections, locks, observations
 
 __all__ = [
     "add_artifact",
@@ -25,6 +25,7 @@ __all__ = [
     "drop_old_locks",
     "find_artifact",
     "find_lock",
+    "keep_artifacts",
     "page_artifacts",
     "page_observations",
     "unused_artifacts",
@@ -80,8 +81,12 @@ def page_artifacts(
     connection: sa.Connection, namespace: str, *, limit: int, after: str | None
 ) -> Page[StoredArtifact]:
     """The artifacts that inspections of a namespace use, newest first. Raises ``UnreadableError`` for what is no cursor."""
-    used = sa.select(inspections.c.artifact).where(
-        inspections.c.namespace == namespace, inspections.c.artifact.is_not(None)
+    theirs = inspections.c.namespace == namespace
+    used = sa.union(
+        sa.select(inspections.c.artifact).where(theirs, inspections.c.artifact.is_not(None)),
+        sa.select(artifact_uses.c.artifact).where(
+            artifact_uses.c.inspection.in_(sa.select(inspections.c.id).where(theirs))
+        ),
     )
     query = (
         sa.select(artifacts)
@@ -118,10 +123,13 @@ def _after(cursor: str) -> tuple[float, str]:
 
 def uses_artifact(connection: sa.Connection, namespace: str, digest: str) -> bool:
     """Whether an inspection of the namespace uses the artifact."""
-    query = sa.select(inspections.c.seq).where(
-        inspections.c.artifact == digest, inspections.c.namespace == namespace
+    theirs = inspections.c.namespace == namespace
+    environment = sa.select(inspections.c.seq).where(inspections.c.artifact == digest, theirs)
+    other = sa.select(inspections.c.seq).where(
+        inspections.c.id.in_(sa.select(artifact_uses.c.inspection).where(artifact_uses.c.artifact == digest)),
+        theirs,
     )
-    return connection.execute(query.limit(1)).first() is not None
+    return any(connection.execute(query.limit(1)).first() is not None for query in (environment, other))
 
 
 def use_artifacts(connection: sa.Connection, digests: Iterable[str], now: float, *, place: str = "") -> None:
@@ -136,6 +144,21 @@ def use_artifacts(connection: sa.Connection, digests: Iterable[str], now: float,
         connection.execute(statement.values(used_at=now), used)
 
 
+def keep_artifacts(connection: sa.Connection, inspection: str, digests: Sequence[str]) -> None:
+    """Remember that an inspection uses these artifacts beside its environment, so that no clean-up takes them."""
+    if not digests:
+        return
+    known = connection.execute(
+        sa.select(artifact_uses.c.artifact).where(artifact_uses.c.inspection == inspection)
+    )
+    new = set(digests).difference(known.scalars())
+    if new:
+        connection.execute(
+            sa.insert(artifact_uses),
+            [{"inspection": inspection, "artifact": digest} for digest in sorted(new)],
+        )
+
+
 def drop_artifact(connection: sa.Connection, digest: str, *, place: str = "") -> None:
     """Forget an artifact, so that it is built anew when it is asked for."""
     connection.execute(sa.delete(artifacts).where(artifacts.c.digest == digest, artifacts.c.place == place))
@@ -143,8 +166,12 @@ def drop_artifact(connection: sa.Connection, digest: str, *, place: str = "") ->
 
 def unused_artifacts(connection: sa.Connection, before: float, *, place: str = "") -> list[Artifact]:
     """Artifacts of a machine, last used before that time, that no unfinished inspection needs."""
-    needed = sa.select(inspections.c.artifact).where(
-        inspections.c.artifact.is_not(None), inspections.c.state.not_in(("done", "refused", "cancelled"))
+    unfinished = inspections.c.state.not_in(("done", "refused", "cancelled"))
+    needed = sa.union(
+        sa.select(inspections.c.artifact).where(inspections.c.artifact.is_not(None), unfinished),
+        sa.select(artifact_uses.c.artifact).where(
+            artifact_uses.c.inspection.in_(sa.select(inspections.c.id).where(unfinished))
+        ),
     )
     rows = connection.execute(
         sa.select(artifacts.c.record).where(

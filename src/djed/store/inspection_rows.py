@@ -16,7 +16,7 @@ from djed.store.schema import inspections as table
 
 __all__ = ["SUMMARY", "columns", "fresh", "noun", "summary"]
 
-_JSON_FIELDS = ("plan", "lock", "failure", "statistics", "refusals")
+_JSON_FIELDS = ("plan", "lock", "failure", "statistics", "refusals", "packaged")
 _PLAIN_FIELDS = ("state", "outcome", "artifact", "reused", "node", "metric", "place")
 
 SUMMARY = tuple(
@@ -86,6 +86,7 @@ def noun(row: Any) -> Inspection:
         plan=load(Plan, row.plan),
         lock=load(Lock, row.lock),
         artifact=row.artifact,
+        packaged=load_json(row.packaged) or {},
         statistics=tuple(decode(Statistics, item) for item in load_json(row.statistics) or ()),
         refusals=tuple(load_json(row.refusals) or ()),
         reused=row.reused,

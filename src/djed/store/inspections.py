@@ -14,7 +14,7 @@ from djed.store import events, fairness
 from djed.store.database import among, together
 from djed.store.inspection_rows import columns, fresh, noun
 from djed.store.lookup import get
-from djed.store.schema import UNFINISHED
+from djed.store.schema import UNFINISHED, artifact_uses
 from djed.store.schema import inspections as table
 from djed.store.service_schema import namespaces
 
@@ -213,6 +213,7 @@ def remove(connection: sa.Connection, id_: str) -> None:
         )
     events.remove(connection, id_)
     size = connection.execute(sa.select(table.c.size).where(table.c.id == id_)).scalar_one()
+    connection.execute(sa.delete(artifact_uses).where(artifact_uses.c.inspection == id_))
     connection.execute(sa.delete(table).where(table.c.id == id_))
     keep(connection, item.namespace, -size)
 

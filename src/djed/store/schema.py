@@ -28,6 +28,7 @@ __all__ = [
     "UNFINISHED",
     "UNFINISHED_JOBS",
     "Long",
+    "artifact_uses",
     "artifacts",
     "attempts",
     "events",
@@ -66,6 +67,7 @@ inspections = Table(
     Column("plan", Text),
     Column("lock", Text),
     Column("artifact", Text),
+    Column("packaged", Text),
     Column("failure", Text),
     Column("statistics", Text),
     Column("refusals", Text),
@@ -208,6 +210,14 @@ artifacts = Table(
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
 )
+
+artifact_uses = Table(  # beside the environment, which is a column of its inspection: images, packagings
+    "artifact_uses",
+    metadata,
+    Column("inspection", Text, primary_key=True),
+    Column("artifact", Text, primary_key=True),
+)
+Index("artifact_uses_artifact", artifact_uses.c.artifact)
 
 locks = Table(
     "locks",

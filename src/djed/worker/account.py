@@ -26,7 +26,10 @@ def prepare(connection: sa.Connection, moves: Sequence[tuple[Claimed, Move]]) ->
 def use(connection: sa.Connection, moves: Sequence[tuple[Claimed, Move]], now: float, *, place: str) -> None:
     """Remember that the artifacts of these moves are in use."""
     artifacts = [move.changes["artifact"] for _, move in moves if move.changes.get("artifact")]
+    artifacts += [digest for _, move in moves for digest in move.uses]
     facts.use_artifacts(connection, artifacts, now, place=place)
+    for item, move in moves:
+        facts.keep_artifacts(connection, item.inspection.id, move.uses)
 
 
 def record(connection: sa.Connection, item: Claimed, move: Move, now: float) -> list[events.NewEvent]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from djed.build import BUILDERS, Builder
-from djed.build.manifest import check_manifest
+from djed.build.manifest import check_manifest, stamp
 from djed.config import Config
 from djed.errors import NotFoundError, UnsafeError
 from djed.model.artifact import Artifact
+from djed.model.base import parse_base
 from djed.model.hardware import Node
 from djed.model.inspection import JobRecord
 from djed.model.lock import Lock
@@ -79,9 +80,17 @@ class StoreContext:
     """:class:`djed.pipeline.Context` over a store."""
 
     def __init__(
-        self, store: Store, config: Config, own_nodes: Sequence[Node], index_settings: Mapping[str, str]
+        self,
+        store: Store,
+        config: Config,
+        own_nodes: Sequence[Node],
+        index_settings: Mapping[str, str],
+        *,
+        equipped: Callable[[], Sequence[Node]] | None = None,
     ) -> None:
+        """``equipped`` gives our own nodes with the container engines that work on them; to find that out takes seconds, once."""
         self.config = config
+        self._equipped = equipped
         self.own_nodes = tuple(replace(node, place=store.place) for node in own_nodes)
         self.nodes: Sequence[Node] = self.own_nodes
         self.index_settings = index_settings
@@ -113,6 +122,17 @@ class StoreContext:
             self._see(connection, now)
             retire(connection, now - self.config.gone)
 
+    def equip(self) -> None:
+        """See which container engines work on our own nodes."""
+        if self._equipped is None:
+            return
+        own = tuple(replace(node, place=self._store.place) for node in self._equipped())
+        self._equipped = None
+        ids = {node.id for node in own}
+        self.own_nodes = own
+        self.nodes = (*own, *(node for node in self.nodes if node.id not in ids))
+        self._told = False  # the next time others are told of us, they are told all of it
+
     def look_again(self) -> bool:
         """See which nodes are there now; whether it are others than before."""
         if not self._store.place:
@@ -134,6 +154,15 @@ class StoreContext:
         cores = next(item.hardware.cores for item in self.nodes if item.id == node)
         with self._store.database.read() as connection:
             return nodes.load_of(connection, node) / max(1, cores)
+
+    def stamp(self, base: str) -> str:
+        """Of a local file or folder its identity and times, so that it is read again when it changes."""
+        found = parse_base(base)
+        return stamp(Path(found.name)) if found.local else ""
+
+    def content(self, digest: str) -> bytes:
+        """The bytes of a blob."""
+        return self._store.blobs.path(digest).read_bytes()
 
     def has_shebang(self, digest: str) -> bool:
         """Whether a blob begins with ``#!``."""

@@ -23,7 +23,7 @@ from djed.model.request import File
 from djed.model.result import OutputFile, Result
 from djed.observe.outcome import classify
 from djed.observe.report import report
-from djed.pipeline import Context, assemble, named
+from djed.pipeline import Context, making, named
 from djed.run.interface import Runner
 from djed.store import facts, job_records, lookup
 from djed.store.store import Store
@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Harvest", "Harvester", "refused"]
 
-_STAGES: Mapping[str, Stage] = {"lock": "lock", "wheel": "build", "build": "build", "run": "run"}
+_STAGES: Mapping[str, Stage] = {
+    "base": "lock",
+    "native": "build",
+    "lock": "lock",
+    "wheel": "build",
+    "build": "build",
+    "package": "build",
+    "run": "run",
+}
 _LOG_CAP = 64 * 2**20
 _NOTE = "sealed.json"
 
@@ -157,8 +165,10 @@ class Harvester:
             ),
         }
         if user is not None:
-            package = self._package(attempt, user)
-            known["package"] = f"{package}=={user.lock.stack[package]}" if package and user.lock else None
+            role, _, package = self._role(attempt, user).partition(":")
+            built = role == "wheel" and user.lock
+            known["package"] = f"{package}=={user.lock.stack[package]}" if built and user.lock else None
+            known["base"], known["native"] = user.request.environment.base, user.request.environment.native
             known["python"] = user.plan.python_version if user.plan else None
             known["packages"] = self._modules(job)
         return known
@@ -175,7 +185,7 @@ class Harvester:
         try:
             if attempt.job.kind == "lock":
                 return self._lock(home / "outputs", user)
-            if attempt.job.kind in {"wheel", "build"}:
+            if attempt.job.kind != "run":
                 return self._artifact(attempt, result, home, user)
         except BuildError as error:
             return Harvest(failure=error.failure)
@@ -211,7 +221,11 @@ class Harvester:
                 artifact = self._sealed(home)
                 if artifact is None:
                     raise
-        return Harvest(artifact=artifact, detail=format_size(artifact.size))
+        made = Harvest(artifact=artifact, detail=format_size(artifact.size))
+        if attempt.job.kind != "base":
+            return made
+        builder, assembly = making("base", user, self._context)
+        return replace(made, lock=(builder.digest(assembly), Lock(base=artifact.digest)))
 
     def _sealed(self, home: Path) -> Artifact | None:
         """The artifact of which the note in the job directory tells, where it got to its place."""
@@ -223,22 +237,18 @@ class Harvester:
 
     def _seal(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Artifact:
         """Seal and move to its place. The note, written between the two, makes it safe to do again after a crash."""
-        package = self._package(attempt, user)
-        assembly = assemble(user, self._context, package=package)
-        sealed = self._context.builders["wheel" if package else "venv"].seal(
-            assembly, result, home / "outputs"
-        )
+        builder, assembly = making(self._role(attempt, user), user, self._context)
+        sealed = builder.seal(assembly, result, home / "outputs")
         with writing(home):
             (home / _NOTE).write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
         self._store.keep_artifact(sealed.artifact, sealed.path)
         return sealed.artifact
 
-    def _package(self, attempt: Attempt, user: Inspection) -> str | None:
-        if attempt.job.kind != "wheel":
-            return None
+    def _role(self, attempt: Attempt, user: Inspection) -> str:
+        """What the job is for that inspection."""
         with self._store.database.read() as connection:
             records = job_records.of_inspection(connection, [user.id], with_results=False)[user.id]
-        return next(record.role.partition(":")[2] for record in records if record.id == attempt.job_id)
+        return next(record.role for record in records if record.id == attempt.job_id)
 
     @staticmethod
     def _report(

@@ -107,7 +107,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("base", {"base": None}),
     ("base", {"base": 1}),
     ("base", {"base": ""}),
-    ("base", {"base": "fedora:30"}),
+    ("base", {"base": "Fedora 30"}),
     ("identifier", {"identifier": 5}),
     ("package_manager", {"package_manager": "conda"}),
     ("update", {"update": "yes"}),
@@ -121,7 +121,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("files[0].content", {"files": [{"path": "a"}]}),
     ("environment[0].value", {"environment": [{"name": "A"}]}),
     ("script", {"script": 1}),
-    ("packages", {"packages": ["which"]}),
+    ("packages", {"base": "host", "packages": ["which"]}),
 ]
 
 

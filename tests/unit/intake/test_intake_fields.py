@@ -39,7 +39,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("sandbox", {"sandbox": "bwarp"}),
     ("reuse", {"reuse": 1}),
     ("environment", {"environment": None}),
-    ("environment.base", {"environment": {"base": "debian:12"}}),
+    ("environment.base", {"environment": {"base": "Debian 12"}}),
     ("environment.python", {"environment": {"python": "three"}}),
     ("environment.python", {"environment": {"python": 3.11}}),
     ("environment.packages", {"environment": {"packages": "numpy"}}),

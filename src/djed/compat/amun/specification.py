@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from djed.compat.amun.errors import SERVICE_VERSION
 from djed.errors import Fault, RateError, RequestError, UnsafeError
-from djed.intake.amun import draft, read
+from djed.intake.amun import read
 from djed.toolbox.fetch import StatusError, fetch
 
 if TYPE_CHECKING:
@@ -74,9 +74,12 @@ def accept(data: Mapping[str, Any], *, config: Config, address: str) -> Asked:
 
 
 def outline(data: Mapping[str, Any], *, config: Config) -> tuple[dict[str, Any], Submission]:
-    """A specification with its defaults, and the submission that it would make if its base were there. Raises ``RequestError``."""
+    """A specification with its defaults, and the submission that it would make. Raises ``RequestError``."""
     specification = filled(data)
-    return specification, draft({**specification, "script": _script(specification, config)}, config=config)
+    submission = read({**specification, "script": _script(specification, config)}, config=config)
+    request = submission.request
+    named = replace(request.environment, base=specification["base"])  # also where it would be the host
+    return specification, replace(submission, request=replace(request, environment=named))
 
 
 def filled(data: Mapping[str, Any]) -> dict[str, Any]:
