@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from djed.model.contents import NativePackage
-from djed.toolbox.confined import Confined
 from djed.toolbox.packagedb.apk import read_apk
 from djed.toolbox.packagedb.dpkg import read_dpkg
 from djed.toolbox.packagedb.rpm import read_rpm
+from djed.toolbox.rootview import RootView
 
 __all__ = ["find_native", "read_native"]
 
@@ -22,11 +22,11 @@ def read_native(root: Path, *, brief: bool = False) -> tuple[NativePackage, ...]
     ``brief``: with name, version and architecture alone. No link is followed out of ``root``. Raises ``UnsafeError`` where ``root`` is
     no folder; a database that cannot be read has no packages here: :func:`find_native` tells why.
     """
-    with Confined(root) as files:
+    with RootView(root) as files:
         return find_native(files, brief=brief)[0]
 
 
-def find_native(files: Confined, *, brief: bool = False) -> tuple[tuple[NativePackage, ...], tuple[str, ...]]:
+def find_native(files: RootView, *, brief: bool = False) -> tuple[tuple[NativePackage, ...], tuple[str, ...]]:
     """The packages as in :func:`read_native`, and what could not be read, each with the reason."""
     skipped: list[str] = []
     found = [

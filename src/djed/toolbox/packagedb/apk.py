@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from djed.model.contents import NativePackage
-from djed.toolbox.confined import Confined
+from djed.toolbox.rootview import RootView
 
 __all__ = ["read_apk"]
 
@@ -20,7 +20,7 @@ _FIELDS = re.compile(rb"^([PVAoLDprI]):(.*)$", re.MULTILINE)
 _END = re.compile(rb"\n\n+")
 
 
-def read_apk(files: Confined, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
+def read_apk(files: RootView, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
     """Every package; nothing where there is no database. What cannot be read is told in ``skipped``."""
     for path in PATHS:
         try:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from djed.model.contents import NativePackage
-from djed.toolbox.confined import Confined
+from djed.toolbox.rootview import RootView
 
 __all__ = ["read_dpkg", "split_relations"]
 
@@ -35,7 +35,7 @@ _FORMAT = re.compile(
 )
 
 
-def read_dpkg(files: Confined, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
+def read_dpkg(files: RootView, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
     """Every package whose files are there; nothing where dpkg keeps no status. What cannot be read is told in ``skipped``."""
     found: list[NativePackage] = []
     for data in _documents(files, skipped):
@@ -53,7 +53,7 @@ def split_relations(value: str) -> tuple[str, ...]:
     return tuple(" ".join(part.split()) for part in value.split(",") if part.strip())
 
 
-def _documents(files: Confined, skipped: list[str]) -> Iterator[bytes]:
+def _documents(files: RootView, skipped: list[str]) -> Iterator[bytes]:
     """The status file, then each of the folder."""
     paths = [(STATUS, _MAX_STATUS)]
     paths += [(f"{FOLDER}/{name}", _MAX_ONE) for name in files.names(FOLDER) if not name.endswith(".md5sums")]
@@ -77,7 +77,7 @@ def _paragraphs(data: bytes) -> Iterator[dict[bytes, str]]:
             yield fields
 
 
-def _package(files: Confined, fields: dict[bytes, str], *, brief: bool) -> NativePackage | None:
+def _package(files: RootView, fields: dict[bytes, str], *, brief: bool) -> NativePackage | None:
     """``None`` for what has no name or version, or is not installed. A distroless image writes no status: what is there is installed."""
     name, version = fields.get(b"package"), fields.get(b"version")
     status = fields.get(b"status", "installed").split()
@@ -101,7 +101,7 @@ def _package(files: Confined, fields: dict[bytes, str], *, brief: bool) -> Nativ
     )
 
 
-def _licence(files: Confined, name: str) -> str | None:
+def _licence(files: RootView, name: str) -> str | None:
     """The licences that a machine-readable copyright file names, each once; ``None`` where the file is prose, or is not there.
 
     https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

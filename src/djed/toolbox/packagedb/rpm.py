@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from djed.model.contents import NativePackage
-from djed.toolbox.confined import Confined
 from djed.toolbox.packagedb.rpmheader import Header, HeaderError
+from djed.toolbox.rootview import RootView
 
 __all__ = ["read_rpm"]
 
@@ -52,7 +52,7 @@ _LESS, _GREATER, _EQUAL = 2, 4, 8
 _KEY = "gpg-pubkey"
 
 
-def read_rpm(files: Confined, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
+def read_rpm(files: RootView, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
     """Every package; nothing where there is no database. What cannot be read is told in ``skipped``."""
     for folder in FOLDERS:
         names = files.names(folder)
@@ -65,7 +65,7 @@ def read_rpm(files: Confined, *, brief: bool, skipped: list[str]) -> list[Native
     return []
 
 
-def _read_database(files: Confined, folder: str, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
+def _read_database(files: RootView, folder: str, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
     where = f"{folder}/{DATABASE}"
     packages: list[NativePackage] = []
     owned: list[frozenset[str]] = []
@@ -87,7 +87,7 @@ def _read_database(files: Confined, folder: str, *, brief: bool, skipped: list[s
     return packages if brief else _with_paths(packages, owned)
 
 
-def _copied(files: Confined, folder: str, into: Path) -> Path:
+def _copied(files: RootView, folder: str, into: Path) -> Path:
     """A copy of the database with its write-ahead log, if it has one."""
     for name in (DATABASE, f"{DATABASE}-wal"):
         try:
