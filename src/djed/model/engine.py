@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Engine", "EngineName"]
+__all__ = ["Engine", "EngineFeature", "EngineName"]
 
 EngineName = Literal["podman", "buildah", "docker"]
+EngineFeature = Literal["user namespace", "passthrough", "overlay", "cgroup", "cpuset"]
+"""``user namespace``: users in a container are others than on the machine; ``passthrough``: a container writes right into our pipes;
+``overlay``: what a container's set-up writes into its root does not reach the folder; ``cgroup``: a container lies in the control group that we
+say; ``cpuset``: it can be held to CPUs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +33,12 @@ class Engine:
     """Arguments of its build command without which that does not work here: ``--isolation chroot`` …"""
     run_arguments: tuple[str, ...] = ()
     """Arguments of its run command without which that does not work here."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that its calls need: how the engine is reached, and the way of building that works."""
+    features: tuple[EngineFeature, ...] = ()
+    """What else has really worked here."""
+    storage_driver: str | None = None
+    """Storage driver without which it cannot keep images in a folder of our own; ``None``: its usual one."""
     runtime: str | None = None
     """Name and version of the runtime: ``runc 1.1.5``."""
     rootless: bool = False

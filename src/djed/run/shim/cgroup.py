@@ -17,6 +17,8 @@ PERIOD = 100000  # microseconds over which a CPU quota is counted
 class Group:
     """No control group: rlimits, which hold for each process alone."""
 
+    path = None  # as engines name it, where the group is for a container; None where there is none
+
     def __init__(self):
         self.enforced = {}
         self.rlimits = {resource.RLIMIT_CORE: 0}
@@ -38,6 +40,10 @@ class Group:
         """Bytes at most; ``None`` where unknown."""
         return None
 
+    def times(self):
+        """Seconds of CPU time of all that ever was inside, as user and as system; ``None`` where unknown."""
+        return None
+
     def remove(self):
         """Remove the group."""
 
@@ -47,9 +53,11 @@ class Version1(Group):
 
     version = "cgroup-v1"
 
-    def __init__(self, folders):
+    def __init__(self, folders, path=None):
         Group.__init__(self)
         self.folders = folders
+        self.path = path
+        self._alarm = self._watch() if path else None
 
     def limit(self, limits):
         """Write the limits that are asked for."""
@@ -72,7 +80,24 @@ class Version1(Group):
         for folder in self.folders.values():
             _kill_all(folder)
 
+    def _watch(self):
+        """A descriptor that tells of want of memory, also below: a count of kills is kept where the killed one was, and goes with it."""
+        folder = self.folders.get("memory")
+        _write(folder, "memory.use_hierarchy", 1)
+        try:
+            alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            with open(os.path.join(folder, "memory.oom_control")) as control:
+                _write(folder, "cgroup.event_control", "%d %d" % (alarm, control.fileno()))
+        except (AttributeError, OSError, TypeError):  # before Python 3.10; no such controller
+            return None
+        return alarm
+
     def out_of_memory(self):
+        if self._alarm is not None:
+            try:
+                return os.eventfd_read(self._alarm) > 0
+            except OSError:
+                return False
         # oom_kill is there since Linux 4.13; before, a failed allocation is the best sign there is.
         kills = _keyed(self.folders.get("memory"), "memory.oom_control").get("oom_kill")
         return kills > 0 if kills is not None else bool(_number(self.folders.get("memory"), "memory.failcnt"))
@@ -80,8 +105,13 @@ class Version1(Group):
     def peak_memory(self):
         return _number(self.folders.get("memory"), "memory.max_usage_in_bytes")
 
+    def times(self):
+        names = ("cpuacct.usage_user", "cpuacct.usage_sys")
+        found = [_number(self.folders.get("cpuacct"), name) for name in names]
+        return None if None in found else tuple(value / 1e9 for value in found)
+
     def remove(self):
-        for folder in self.folders.values():
+        for folder in list(self.folders.values()) + (_everywhere(self.path) if self.path else []):
             _remove(folder)
 
 
@@ -90,9 +120,10 @@ class Version2(Group):
 
     version = "cgroup-v2"
 
-    def __init__(self, folder):
+    def __init__(self, folder, path=None):
         Group.__init__(self)
         self.folder = folder
+        self.path = path
 
     def limit(self, limits):
         """Write the limits that are asked for."""
@@ -119,13 +150,17 @@ class Version2(Group):
     def peak_memory(self):
         return _number(self.folder, "memory.peak")  # since Linux 5.19
 
+    def times(self):
+        found = _keyed(self.folder, "cpu.stat")
+        return (found["user_usec"] / 1e6, found["system_usec"] / 1e6) if "user_usec" in found else None
+
     def remove(self):
         _remove(self.folder)
 
 
-def create(name, limits, cpus, proc="/proc/self"):
-    """A group with these limits in force, by the best means there is."""
-    group = _version1(name, limits, proc) or _version2(name, proc) or Group()
+def create(name, limits, cpus, proc="/proc/self", container=False):
+    """A group with these limits in force, by the best means there is; ``container``: one that an engine puts its container into."""
+    group = _version1(name, limits, proc, container) or _version2(name, proc, container) or Group()
     if _joinable(group):
         group.limit(limits)
     else:
@@ -140,34 +175,47 @@ def create(name, limits, cpus, proc="/proc/self"):
 def remove(name, proc="/proc/self"):
     """Kill and remove the groups of that name, whichever shim made them and died."""
     parents = [parent for parent, controllers in _hierarchies(proc) if controllers & {"memory", "pids", "cpu"}]
-    for parent in parents + _ancestors_v2(proc):
-        folder = os.path.join(parent, name)
+    for folder in [os.path.join(parent, name) for parent in parents + _ancestors_v2(proc)] + _everywhere("/" + name, proc):
         if os.path.isdir(folder):
             _write(folder, "pids.max", 0)
             _remove(folder)
 
 
-def _version1(name, limits, proc):
+def _version1(name, limits, proc, container):
     wanted = {"memory", "pids"} | ({"cpu"} if _is_fraction(limits["cpu"]) else set())
+    # Our own place differs from hierarchy to hierarchy, and an engine takes one path for all: there the group lies at the top.
+    wanted |= {"cpuacct"} if container else set()
     folders = {}
-    for parent, controllers in _hierarchies(proc):
+    for parent, controllers in _hierarchies(proc, top=container):
         for controller in controllers & wanted:
             folder = os.path.join(parent, name)
             if _make(folder):
                 folders[controller] = folder
-    return Version1(folders) if folders else None
+    return Version1(folders, "/" + name if container else None) if folders else None
 
 
-def _version2(name, proc):
+def _version2(name, proc, container):
     for parent in _ancestors_v2(proc):
         _write(parent, "cgroup.subtree_control", "+memory +pids +cpu")
         folder = os.path.join(parent, name)
         if not _make(folder):
             continue
         if os.path.exists(os.path.join(folder, "memory.max")) and os.path.exists(os.path.join(folder, "pids.max")):
-            return Version2(folder)
+            return Version2(folder, _named(folder, proc) if container else None)
         _remove(folder)
     return None
+
+
+def _named(folder, proc):
+    """The path of a version 2 group from the root of its hierarchy."""
+    root, point = next((root, point) for root, point, kind, _ in _mounts(proc) if kind == "cgroup2")
+    return os.path.normpath(os.path.join("/", root, os.path.relpath(folder, point)))
+
+
+def _everywhere(path, proc="/proc/self"):
+    """The folders of that path from the top of each hierarchy: a runtime makes them in those too that have no limit of ours."""
+    found = [point + path for _, point, kind, _ in _mounts(proc) if kind in ("cgroup", "cgroup2")]
+    return [folder for folder in found if os.path.isdir(folder)]
 
 
 def _fall_back(group, limits):
@@ -213,8 +261,8 @@ def _is_fraction(cpu):
     return bool(cpu) and cpu != int(cpu)
 
 
-def _hierarchies(proc):
-    """Our own folder in each version 1 hierarchy, with the controllers of it."""
+def _hierarchies(proc, top=False):
+    """Our own folder in each version 1 hierarchy, or its top, with the controllers of it."""
     own = {}
     for line in _lines(os.path.join(proc, "cgroup")):
         _, controllers, path = line.split(":", 2)
@@ -224,7 +272,7 @@ def _hierarchies(proc):
         controllers = set(options.split(",")) & {"memory", "pids", "cpu", "cpuacct", "cpuset"}
         if kind == "cgroup" and controllers:
             path = next((path for names, path in own.items() if set(names.split(",")) & controllers), "/")
-            found.append((_inside(root, point, path), controllers))
+            found.append((point if top else _inside(root, point, path), controllers))
     return found
 
 
@@ -279,6 +327,8 @@ def _make(folder):
 def _remove(folder):
     """Remove a group, after killing who is left in it: a killed process holds on to its group for a moment."""
     end = time.monotonic() + PATIENCE
+    for inner in _inner(folder):
+        _remove(inner)
     while time.monotonic() < end:
         try:
             os.rmdir(folder)
@@ -312,7 +362,17 @@ def _write(folder, name, value):
     return True
 
 
+def _inner(folder):
+    """The groups right in a group."""
+    try:
+        return [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
 def _kill_all(folder):
+    for inner in _inner(folder):
+        _kill_all(inner)
     for line in _lines(os.path.join(folder, "cgroup.procs")):
         try:
             os.kill(int(line), signal.SIGKILL)
