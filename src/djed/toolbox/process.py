@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from djed.errors import MissingPartError, RunnerError, ToolError
+from djed.errors import DjedError, MissingPartError, RunnerError, ToolError
 
-__all__ = ["Completed", "run", "spawn_detached"]
+__all__ = ["Completed", "follow", "run", "spawn_detached"]
 
 _KEPT = 16 * 2**20
+_LINE = 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,67 @@ def run(
     return Completed(
         argv=tuple(argv), code=done.returncode, stdout=done.stdout[:_KEPT], stderr=done.stderr[:_KEPT]
     )
+
+
+def follow(
+    argv: Sequence[str],
+    told: Callable[[str], None],
+    *,
+    feed: Callable[[BinaryIO], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Run a foreign tool to its end, however long it takes; ``told`` gets each line of its output as it comes, both streams as one.
+
+    ``feed`` writes its input. Returns the exit code; negative: the number of the signal that ended it. It is killed when ``told`` raises
+    or we are interrupted. Raises ``MissingPartError`` where there is no such program, and what ``feed`` raises, but for a pipe
+    that the program closed.
+    """
+    failures: list[Exception] = []
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+        )
+    except FileNotFoundError as error:
+        raise MissingPartError(
+            f"{Path(argv[0]).name} is not on this machine.", hint=f"Install {argv[0]}."
+        ) from error
+    except PermissionError as error:
+        raise ToolError(f"{Path(argv[0]).name} cannot be executed: {error.strerror}.") from error
+    feeder = threading.Thread(target=_feed, args=(process.stdin, feed, failures)) if feed else None
+    try:
+        if feeder is not None:
+            feeder.start()
+        assert process.stdout is not None
+        while line := process.stdout.readline(_LINE):
+            told(line.decode(errors="replace").rstrip("\r\n"))
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if feeder is not None:
+            feeder.join()
+        assert process.stdout is not None
+        process.stdout.close()
+    if failures:
+        raise failures[0]
+    return code
+
+
+def _feed(stdin: BinaryIO | None, feed: Callable[[BinaryIO], None], failures: list[Exception]) -> None:
+    assert stdin is not None
+    try:
+        # The program may end before it has read all: its exit code says why.
+        with suppress(BrokenPipeError), stdin:
+            feed(stdin)
+    except (OSError, DjedError) as error:
+        failures.append(error)
 
 
 def spawn_detached(
