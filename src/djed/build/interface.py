@@ -45,6 +45,8 @@ class Assembly:
     """What the jobs get of uv's own configuration (:func:`djed.build.base.uv_settings`); no part of any digest."""
     limits: Limits = Limits()
     sandbox: SandboxLevel | None = None
+    stamp: str = ""
+    """What tells this state of a base that lies on the machine from another; for a base alone."""
     salt: str | None = None
     """Part of the digest: makes it an artifact of its own, built anew (``reuse: nothing``)."""
 

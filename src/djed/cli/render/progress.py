@@ -14,6 +14,14 @@ from djed.model.quantity import format_duration
 __all__ = ["Progress", "Step", "role_title"]
 
 
+_MADE = {
+    "base": ("Fetched", "base"),
+    "native": ("Installed", "native packages"),
+    "build": ("Built", "environment"),
+}
+"""What a job has made, for people."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Step:
     """A job that has not ended."""
@@ -116,8 +124,13 @@ def _ended(track: _Track, role: str, data: Mapping[str, Any]) -> list[Line]:
     detail = str(data.get("detail") or "")
     if role == "lock":
         return [("Locked ", bold(detail or "environment"), *_timing(data))]
-    what = "environment" if role == "build" else role_title(role, "")
-    return [("Built ", bold(what), dim(f" ({detail})") if detail else "", *_timing(data))]
+    verb, what = _MADE.get(role) or _made(role)
+    return [(f"{verb} ", bold(what), dim(f" ({detail})") if detail else "", *_timing(data))]
+
+
+def _made(role: str) -> tuple[str, str]:
+    kind, _, name = role.partition(":")
+    return ("Packaged", name) if kind == "package" else ("Built", role_title(role, ""))
 
 
 def _timing(data: Mapping[str, Any]) -> Line:
