@@ -16,6 +16,8 @@ SUBCOMMANDS = {
     "base": "djed.build.inside.base",
     "native": "djed.build.inside.native",
     "clean": "djed.build.inside.clean",
+    "image": "djed.build.inside.layers",
+    "archive": "djed.build.inside.archive",
 }
 """Modules by the word that starts them; each has ``run(arguments)``."""
 
