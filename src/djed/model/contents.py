@@ -101,7 +101,7 @@ class Contents:
 
     target: str
     """What was looked into, as it was named."""
-    kind: Literal["image", "sif", "archive", "venv", "root"]
+    kind: Literal["image", "sif", "archive", "venv", "root", "log"]
     digest: str | None = None
     """Of the image's manifest, or of the file."""
     os_release: Mapping[str, str] = field(default_factory=dict)
