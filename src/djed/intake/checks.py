@@ -76,6 +76,10 @@ def _check_base(text: str) -> None:
 def _check_targets(targets: tuple[str, ...]) -> None:
     if not targets:
         raise WrongValueError("there is no target", hint="Leave the key out for this machine.")
+    _check_build_targets(targets)
+
+
+def _check_build_targets(targets: tuple[str, ...]) -> None:
     if len(set(targets)) < len(targets):
         raise ValueError("a target is there twice")
 
@@ -172,6 +176,8 @@ _CHECKS: Mapping[str, Check] = {
     "HardwareRequirement.labels.keys": check_name,
     "HardwareRequirement.labels.values": check_text,
     "Build.timeout": _positive(parse_duration),
+    "Build.targets": _check_build_targets,
+    "Build.targets[]": check_name,
     "Run.command[]": check_value,
     "Run.arguments[]": check_value,
     "Run.repeat": between(1, 1000),

@@ -93,3 +93,8 @@ class Node:
     """Machine whose workers serve it, among those that share a database."""
     engines: tuple[Engine, ...] = ()
     """Container engines that work here, the preferred one first."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets that run jobs on it: its own, and each engine that runs containers. They share its CPUs."""
+        return (self.target, *(engine.name for engine in self.engines if engine.runs))

@@ -27,6 +27,7 @@ class Plan:
     run_node: str | None = None
     place: str = ""
     """Machine of both nodes."""
+    build_target: str = "local"
     run_target: str = "local"
     python: str | None = None
     """Path of the interpreter."""

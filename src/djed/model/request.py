@@ -191,6 +191,8 @@ class Build:
     """Where it may be built."""
     timeout: str | float = "30m"
     """Time for each build job."""
+    targets: tuple[str, ...] = ()
+    """Names of targets, in order of preference. Default: this machine, else an engine on it."""
     package: tuple[Package, ...] = ()
     """What the environment is packaged as beside what it runs from: ``image`` (OCI), ``sif`` (Apptainer), ``archive`` (tar.gz)."""
 
@@ -221,7 +223,7 @@ class Run:
     timeout: str | float = "10m"
     """Time for each run."""
     targets: tuple[str, ...] = ("local",)
-    """Names of targets, in order of preference."""
+    """Names of targets, in order of preference: ``local``, this machine; ``podman`` or ``docker``, containers on it."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of the run alone."""
     secrets: tuple[str, ...] = ()

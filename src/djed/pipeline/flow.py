@@ -19,18 +19,18 @@ from typing import Any
 
 from djed.build import BuildError, given_lock, lock_key, needs_lock_job
 from djed.errors import DjedError, RefusedError, StoreError
-from djed.model.hardware import Interpreter, Node
+from djed.model.hardware import Interpreter
 from djed.model.inspection import Inspection, JobRecord, Plan
 from djed.model.job import NewJob
 from djed.model.lock import Lock
 from djed.model.observation import Failure, Stage
-from djed.model.request import SANDBOX_LEVELS, Environment, Request, SandboxLevel
+from djed.model.request import Environment
 from djed.pipeline.context import Context, Move
-from djed.pipeline.ground import HOST, Ground, Missing, find_ground, ground_of
+from djed.pipeline.ground import Ground, Missing, build_node, find_ground, ground_of
 from djed.pipeline.outcome import fail, finish, named
+from djed.pipeline.placing import place, runs
 from djed.pipeline.render import assemble, build_job, lock_job, package_jobs, run_jobs, wheel_jobs
 from djed.plan.interpreter import choose_interpreter
-from djed.plan.match import Match, match
 
 __all__ = ["FLOW", "Step", "advance"]
 
@@ -70,20 +70,21 @@ def advance(
 
 def plan(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
     """Choose nodes; refuse what fits nowhere; then find what the environment rests on, its Python and its lock, or ask for them."""
-    request = inspection.request
-    build_node, run_node, considered, reason = _place(inspection, context)
-    if build_node is None or (_runs(request) and run_node is None):
-        refused = Failure(
-            stage="plan", kind="refused", message=reason, hint="See what each node has with: djed hwinfo"
-        )
-        return Move(changes={"state": "refused", "failure": refused, "refusals": considered})
+    placed = place(inspection, context)
+    if placed.build is None:
+        hint = "See what each node has with: djed hwinfo"
+        refused = Failure(stage="plan", kind="refused", message=placed.reason, hint=hint)
+        return Move(changes={"state": "refused", "failure": refused, "refusals": placed.considered})
+    build_node, run = placed.build.node, placed.run or placed.build
     chosen = Plan(
         build_node=build_node.id,
-        run_node=run_node.id if run_node else None,
+        run_node=run.node.id if runs(inspection.request) else None,
         place=build_node.place,
-        considered=considered,
+        build_target=placed.build.target,
+        run_target=run.target,
+        considered=placed.considered,
     )
-    changes = {"node": (run_node or build_node).id, "place": build_node.place}
+    changes = {"node": run.node.id, "place": build_node.place}
     return _settle(replace(inspection, plan=chosen), jobs, context, changes)
 
 
@@ -109,8 +110,7 @@ def _settle(
     """Find what the environment rests on and a Python of it, then its lock; or ask for what is missing first."""
     chosen = inspection.plan
     assert chosen is not None
-    node = next(node for node in context.nodes if node.id == chosen.build_node)
-    ground = find_ground(inspection, jobs, node, context)
+    ground = find_ground(inspection, jobs, build_node(inspection, context), context)
     if isinstance(ground, Missing):
         if ground.failure is not None:
             return fail(ground.failure)
@@ -211,85 +211,22 @@ def _package(
 def run(inspection: Inspection, jobs: Sequence[JobRecord], context: Context) -> Move:
     """Have every repeat run; when all are over, say what was seen."""
     wanted = inspection.request.run
-    if wanted is None or not _runs(inspection.request):
+    if wanted is None or not runs(inspection.request):
         return finish(inspection, context, None)
-    runs = [job for job in jobs if job.role.startswith(("warmup:", "run:"))]
-    if not runs:
+    asked = [job for job in jobs if job.role.startswith(("warmup:", "run:"))]
+    if not asked:
         return Move(jobs=run_jobs(inspection, wanted, context), park=True)
-    unfinished = any(job.state in {"queued", "active"} for job in runs)
-    failure = _failure(runs, ("warmup:", "run:"))
+    unfinished = any(job.state in {"queued", "active"} for job in asked)
+    failure = _failure(asked, ("warmup:", "run:"))
     if unfinished:
         # What fails the first time fails again: the rest would only cost time. Later failures are evidence of flakiness.
-        first_failed = runs[0].failure is not None
+        first_failed = asked[0].failure is not None
         return Move(park=True, cancel=first_failed)
     return finish(inspection, context, failure)
 
 
 FLOW: Mapping[str, Step] = {"queued": plan, "locking": lock, "building": build, "running": run}
 """State → step. The program on one page."""
-
-
-def _runs(request: Request) -> bool:
-    return request.run is not None and request.until == "run"
-
-
-def _place(
-    inspection: Inspection, context: Context
-) -> tuple[Node | None, Node | None, tuple[Mapping[str, Any], ...], str]:
-    """The node to build on, the node to run on, what was considered, and why where nothing fits."""
-    request = inspection.request
-    floor = _floor(request.sandbox, context)
-    asked = request.build
-    image, engine = request.environment.base != HOST, bool(request.environment.native)
-    if image:
-        context.equip()
-    found = match(
-        asked.hardware,
-        context.nodes,
-        resources=asked.resources,
-        sandbox=floor,
-        path="build.hardware",
-        image=image,
-        engine=engine,
-    )
-    matches = {"build": found}
-    if (run_ := request.run) is not None and _runs(request):
-        nodes = [node for target in run_.targets for node in context.nodes if node.target == target]
-        matches["run"] = match(
-            run_.hardware,
-            nodes,
-            resources=run_.resources,
-            sandbox=floor,
-            path="run.hardware",
-            image=image,
-        )
-    considered = tuple({"for": name, **row} for name, found in matches.items() for row in found.table)
-    reason = next((found.reason for found in matches.values() if not found.fits), "")
-    if reason:
-        # A node that has come since is asked, too, before anything is refused.
-        return _place(inspection, context) if context.look_again() else (None, None, considered, reason)
-    build, run = _pair(matches, context)
-    if build is None:
-        reason = "No one machine fits both the build and the run, and an environment is built where it runs."
-    return build, run, considered, reason
-
-
-def _pair(matches: Mapping[str, Match], context: Context) -> tuple[Node | None, Node | None]:
-    """Nodes of one machine, for an environment is bound to the Python that it was built with; of equals that with the least to do."""
-    builders = sorted(matches["build"].fits, key=lambda node: context.load(node.id))
-    if "run" not in matches:
-        return builders[0], None
-    for node in sorted(matches["run"].fits, key=lambda node: context.load(node.id)):
-        near = [other for other in builders if other.place == node.place]
-        if near:
-            return (node if node in near else near[0]), node
-    return None, None
-
-
-def _floor(asked: SandboxLevel | None, context: Context) -> SandboxLevel | None:
-    """The weakest sandbox that both the request and the settings accept; ``None``: any."""
-    floors = [level for level in (asked, context.config.sandbox_floor) if level not in {None, "none"}]
-    return max(floors, key=SANDBOX_LEVELS.index, default=None)
 
 
 def _settled(environment: Environment) -> bool:

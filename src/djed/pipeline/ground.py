@@ -30,6 +30,7 @@ __all__ = [
     "Ground",
     "Missing",
     "base_assembly",
+    "build_node",
     "find_ground",
     "ground_assembly",
     "ground_of",
@@ -113,11 +114,7 @@ def ground_of(inspection: Inspection, context: Context) -> Ground:
     """The ground that the plan of an inspection names. Raises ``RefusedError`` where its node or its image is gone."""
     chosen = inspection.plan
     assert chosen is not None
-    node = next((node for node in context.nodes if node.id == chosen.build_node), None)
-    if node is None:
-        raise RefusedError(
-            f"The node {chosen.build_node} is not there any more.", hint=f"djed retry {inspection.id}"
-        )
+    node = build_node(inspection, context)
     if chosen.image is None:
         return Ground(node=node)
     image = context.find_artifact(chosen.image)
@@ -127,6 +124,18 @@ def ground_of(inspection: Inspection, context: Context) -> Ground:
             hint=f"djed retry {inspection.id}",
         )
     return Ground(node=inside(node, image), image=image)
+
+
+def build_node(inspection: Inspection, context: Context) -> Node:
+    """The node on which a planned inspection is built, by the target that was chosen. Raises ``RefusedError`` where it is gone."""
+    chosen = inspection.plan
+    assert chosen is not None
+    node = next((node for node in context.nodes if node.id == chosen.build_node), None)
+    if node is None:
+        raise RefusedError(
+            f"The node {chosen.build_node} is not there any more.", hint=f"djed retry {inspection.id}"
+        )
+    return replace(node, target=chosen.build_target)
 
 
 def inside(node: Node, artifact: Artifact) -> Node:
@@ -161,8 +170,7 @@ def base_assembly(inspection: Inspection, node: Node, context: Context) -> Assem
 
 def ground_assembly(role: str, inspection: Inspection, context: Context) -> Assembly:
     """What the builder of the base image, or of native packages on it, was told. Raises ``RefusedError`` where the base is gone."""
-    node = next(node for node in context.nodes if inspection.plan and node.id == inspection.plan.build_node)
-    assembly = base_assembly(inspection, node, context)
+    assembly = base_assembly(inspection, build_node(inspection, context), context)
     if role == "base":
         return assembly
     answer = context.find_lock(context.builders["base"].digest(assembly), settled=True)

@@ -173,7 +173,7 @@ def run_jobs(inspection: Inspection, wanted: Run, context: Context) -> tuple[New
         inside=chosen.image is not None,
         python=chosen.python,
         sandbox=request.sandbox,
-        target=node.target,
+        target=chosen.run_target,
         node=node.id,
         secrets=wanted.secrets,
         namespace=inspection.namespace,
