@@ -123,10 +123,10 @@ def _settle(
         return fail(Failure(stage="plan", kind="no_python", message=error.message, hint=error.hint))
     chosen = replace(
         chosen,
-        python=interpreter and interpreter.path,
-        python_version=interpreter and interpreter.version,
+        python=interpreter.path if interpreter else None,
+        python_version=interpreter.version if interpreter else None,
         base=ground.digest(interpreter),
-        image=ground.image and ground.image.digest,
+        image=ground.image.digest if ground.image else None,
         lock_key="",
     )
     settled = replace(inspection, plan=chosen)
@@ -198,7 +198,7 @@ def _package(
 ) -> Move:
     """Have the environment packaged as was asked for; then it can run."""
     wanted = package_jobs(inspection, context)
-    changes = {"artifact": inspection.artifact}
+    changes: dict[str, Any] = {"artifact": inspection.artifact}
     packaged = {item.role.partition(":")[2]: item.key or "" for item in wanted}
     missing = [item for item in wanted if context.find_artifact(item.key or "") is None]
     if missing:

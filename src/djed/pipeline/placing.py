@@ -120,4 +120,4 @@ def _floor(asked: SandboxLevel | None, target: str, context: Context) -> Sandbox
     floors = [
         level for level in (asked, context.config.sandbox_floor, by_target) if level not in {None, "none"}
     ]
-    return max(floors, key=SANDBOX_LEVELS.index, default=None)  # type: ignore[arg-type]
+    return max(floors, key=SANDBOX_LEVELS.index, default=None)

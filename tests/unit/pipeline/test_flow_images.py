@@ -52,7 +52,7 @@ class FakeBuilder:
     def render(self, assembly: Assembly) -> Job:
         image = assembly.image
         kind: Any = self.role if self.role in {"base", "native"} else "package"
-        return Job(kind=kind, command=("true",), image=image and image.digest)
+        return Job(kind=kind, command=("true",), image=image.digest if image else None)
 
     def seal(self, assembly: Assembly, result: Any, outputs: Any) -> Sealed:
         raise NotImplementedError
@@ -66,7 +66,7 @@ def context() -> FakeContext:
     found.builders = {
         **found.builders,
         **{role: FakeBuilder(role) for role in ("base", "native", "image", "archive")},
-    }  # type: ignore[dict-item]
+    }
     return found
 
 
