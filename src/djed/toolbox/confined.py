@@ -1,219 +1,196 @@
-"""A folder as if it were the root of a file system: links lead within it, and nothing is reached by way of them outside.
-
-An unpacked image is full of links that mean places in the image (``/lib -> usr/lib``, ``/etc/alternatives/…``), and a hostile one has
-links that mean places of ours. Paths are resolved here one component at a time, by descriptors that follow no link; what a link says is
-then resolved in the same way, with ``/`` and too many ``..`` meaning the folder itself.
-
-Standard library only: it is used inside jobs too.
-"""
+"""A folder that hostile archives are written into: every step by descriptor, no link followed by the system, nothing ever outside."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from djed.errors import UnsafeError
+from djed.toolbox.fs import remove_at
 
-__all__ = ["Confined", "printable", "read_all"]
+__all__ = ["Confined", "Parts", "finish"]
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Not blocking: to open a pipe for reading would wait for a writer.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_MAX_LINKS = 40  # as in the kernel
-_MAX_PARTS = 512
+Parts = tuple[bytes, ...]
+"""A path below the folder, by its names; empty for the folder itself."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = 64
+_LINKS = 40
+"""As many as the kernel follows."""
 
 
 class Confined:
-    """A folder that is taken for a root. Use it as a context manager, or close it.
+    """Writes below ``root``, which must exist.
 
-    Methods raise ``OSError`` as the system does: ``FileNotFoundError`` for what is not there, ``ELOOP`` for too many links. Paths are
-    taken from the root, with or without a leading ``/``.
+    With ``follow``, a link in the way to a folder is resolved by hand, with ``root`` as ``/`` and ``..`` never above it, as inside a container;
+    without, it is refused. Nobody else may write below ``root`` meanwhile. Messages begin with ``name``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Raises ``UnsafeError`` where ``folder`` is no directory (a link to one is followed: it is the caller's own)."""
-        try:
-            self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise UnsafeError(
-                f"{folder.name!r} is not a folder that can be read: {error.strerror}."
-            ) from error
+    def __init__(self, root: Path, *, name: str, follow: bool) -> None:
+        self._name, self._follow = name, follow
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._open: dict[Parts, int] = {}
+        self._known: dict[Parts, Parts] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Confined:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the descriptor back."""
+        self._forget()
         os.close(self._root)
 
-    @contextmanager
-    def open(self, path: str) -> Iterator[int]:
-        """A descriptor of a regular file, open for reading. Raises ``OSError`` with ``EINVAL`` for anything else."""
-        descriptor = self._resolve(path, _open_file)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    # --- Folders
 
-    @contextmanager
-    def folder(self, path: str) -> Iterator[int]:
-        """A descriptor of a directory."""
-        descriptor = self._resolve(path, _open_directory)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def enter(self, parts: Parts) -> tuple[int, Parts]:
+        """Descriptor of a folder, made where it is missing, and its path without links. The descriptor is good until the next call."""
+        real = self._known.get(parts)
+        if real is None:
+            real = self._resolve(parts)
+            self._known[parts] = real
+        return self._descriptor(real), real
 
-    def read(self, path: str, most: int) -> bytes:
-        """A regular file, whole. Raises ``OSError`` with ``EFBIG`` where it has more than ``most`` bytes."""
-        with self.open(path) as descriptor:
-            return read_all(descriptor, most)
-
-    def names(self, path: str) -> list[str]:
-        """What lies in a directory, sorted; nothing where there is no such directory."""
-        try:
-            with self.folder(path) as descriptor:
-                return _names(descriptor)
-        except OSError:
-            return []
-
-    def kind(self, path: str) -> str | None:
-        """``file`` or ``folder``, all links followed; ``None`` for what is not there or is something else."""
-        try:
-            with self.open(path):
-                return "file"
-        except OSError:
-            pass
-        try:
-            with self.folder(path):
-                return "folder"
-        except OSError:
-            return None
-
-    def _resolve(self, path: str, opened: _Opener) -> int:
-        """The descriptor that ``opened`` makes of the last component; those of the way to it are closed."""
-        way = [os.dup(self._root)]
-        try:
-            return _descend(way, path, opened)
-        finally:
-            for descriptor in way:
-                os.close(descriptor)
-
-
-def read_all(descriptor: int, most: int) -> bytes:
-    """All bytes of a regular file. Raises ``OSError`` with ``EFBIG`` where there are more than ``most``."""
-    size = os.fstat(descriptor).st_size
-    if size > most:
-        raise OSError(errno.EFBIG, f"larger than {most} bytes")
-    data = os.read(descriptor, size + 1)
-    while len(data) < size and (more := os.read(descriptor, size - len(data))):
-        data += more
-    return data
-
-
-def printable(text: str) -> str:
-    r"""A path or name as text that can be written as UTF-8: bytes that are none become ``\xff``."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(text).decode(errors="backslashreplace")
-    return text
-
-
-class _Opener:
-    """How the last component is opened."""
-
-    __slots__ = ("flags", "regular")
-
-    def __init__(self, flags: int, *, regular: bool) -> None:
-        self.flags = flags
-        self.regular = regular
-
-    def __call__(self, name: str, folder: int) -> int:
-        """Raises ``OSError`` with ``ELOOP`` or ``ENOTDIR`` for a link."""
-        if not self.regular:
-            return os.open(name, self.flags, dir_fd=folder)
-        # Looked at first: merely to open a device can do something.
-        _must_be_regular(os.lstat(name, dir_fd=folder).st_mode)
-        descriptor = os.open(name, self.flags, dir_fd=folder)
-        try:
-            _must_be_regular(os.fstat(descriptor).st_mode)
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-
-_open_file = _Opener(_FILE, regular=True)
-_open_directory = _Opener(_DIRECTORY, regular=False)
-
-
-def _names(folder: int) -> list[str]:
-    return sorted(os.listdir(folder))
-
-
-def _must_be_regular(mode: int) -> None:
-    if stat.S_ISLNK(mode):
-        raise OSError(errno.ELOOP, "a link")
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "no regular file")
-
-
-def _descend(way: list[int], path: str, opened: _Opener) -> int:
-    """Open ``path`` from the last of ``way``, whose first is the root; the directories that are passed are added to ``way``."""
-    pending = _parts(path)
-    links = 0
-    while pending:
-        name = pending.pop()
-        if name == "..":
-            if len(way) > 1:
-                os.close(way.pop())
-            continue
-        opener = opened if not pending else _open_directory
-        try:
-            descriptor = opener(name, way[-1])
-        except OSError as error:
-            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
-                raise
+    def _resolve(self, parts: Parts) -> Parts:
+        ahead, at, links = list(reversed(parts)), (), 0  # type: list[bytes], Parts, int
+        while ahead:
+            part = ahead.pop()
+            if part in {b"", b"."}:
+                continue
+            if part == b"..":
+                at = at[:-1]
+                continue
+            if (target := self._step(at, part, parts)) is None:
+                at = (*at, part)
+                continue
             links += 1
-            pending += _parts(_link(name, way, error, links))
-            if len(pending) > _MAX_PARTS:
-                raise OSError(errno.ENAMETOOLONG, "too long a path") from error
-            continue
-        if not pending:
-            return descriptor
-        way.append(descriptor)
-    # The path ended in "..", or in a link to such a place.
-    return opened(".", way[-1])
+            if links > _LINKS:
+                raise self._refused(parts, "goes through too many links")
+            at = () if target.startswith(b"/") else at
+            ahead.extend(reversed(target.split(b"/")))
+        return at
+
+    def _step(self, at: Parts, part: bytes, wanted: Parts) -> bytes | None:
+        """Open the folder ``part`` in the folder ``at``; where it is a link that may be followed, return its target instead."""
+        folder = self._descriptor(at)
+        try:
+            inner = os.open(part, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            os.mkdir(part, 0o755, dir_fd=folder)
+            inner = os.open(part, _FOLDER, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+                raise
+            if not stat.S_ISLNK(os.lstat(part, dir_fd=folder).st_mode):
+                raise self._refused(wanted, "goes through something that is no folder") from None
+            if not self._follow:
+                raise self._refused(wanted, "goes through a link") from None
+            return os.readlink(part, dir_fd=folder)
+        self._remember((*at, part), inner)
+        return None
+
+    def _descriptor(self, real: Parts) -> int:
+        if not real:
+            return self._root
+        if (known := self._open.get(real)) is not None:
+            return known
+        inner = os.open(real[-1], _FOLDER, dir_fd=self._descriptor(real[:-1]))
+        self._remember(real, inner)
+        return inner
+
+    def _remember(self, real: Parts, descriptor: int) -> None:
+        old = self._open.pop(real, None)
+        if old is not None:
+            os.close(old)
+        elif len(self._open) >= _OPEN:
+            os.close(self._open.pop(next(iter(self._open))))
+        self._open[real] = descriptor
+
+    def _forget(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+        self._known.clear()
+
+    # --- What is written. Each raises ``FileExistsError`` for what is there already.
+
+    def folder(self, parts: Parts, mode: int) -> Parts:
+        """A new folder, which its owner can always use. Returns where it really is."""
+        folder, real = self.enter(parts[:-1])
+        os.mkdir(parts[-1], 0o700, dir_fd=folder)
+        os.chmod(parts[-1], mode & 0o1777 | 0o700, dir_fd=folder)  # noqa: PTH101 - by descriptor; it was made just now
+        return (*real, parts[-1])
+
+    def change(self, parts: Parts, mode: int) -> None:
+        """Give an existing folder, which no link leads to, another mode."""
+        os.fchmod(self._descriptor(parts), mode & 0o1777 | 0o700)
+
+    def file(self, parts: Parts) -> int:
+        """A new file, open for writing; to be given to ``finish``."""
+        folder, _ = self.enter(parts[:-1])
+        return os.open(parts[-1], _NEW, 0o600, dir_fd=folder)
+
+    def symlink(self, parts: Parts, target: bytes) -> None:
+        """A new symbolic link; its target is not looked at."""
+        folder, _ = self.enter(parts[:-1])
+        os.symlink(target, parts[-1], dir_fd=folder)
+
+    def link(self, parts: Parts, target: Parts, *, kinds: frozenset[int]) -> None:
+        """Another name of something that is there, itself and not what it may point to."""
+        # One after another: entering the second folder may close the first.
+        folder, real = self.enter(target[:-1])
+        try:
+            kind = stat.S_IFMT(os.lstat(target[-1], dir_fd=folder).st_mode)
+        except FileNotFoundError:
+            kind = 0
+        if kind not in kinds:
+            raise self._refused(parts, "is a link to something that is no file in it")
+        source = os.dup(self._descriptor(real))
+        try:
+            folder, _ = self.enter(parts[:-1])
+            os.link(target[-1], parts[-1], src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        finally:
+            os.close(source)
+
+    # --- What is there
+
+    def kind(self, parts: Parts) -> int:
+        """Type bits of what is at a path whose folder is made where missing; 0 where there is nothing."""
+        folder, _ = self.enter(parts[:-1])
+        with suppress(FileNotFoundError):
+            return stat.S_IFMT(os.lstat(parts[-1], dir_fd=folder).st_mode)
+        return 0
+
+    def names(self, real: Parts) -> list[bytes]:
+        """What is in a folder, which no link leads to."""
+        return [os.fsencode(name) for name in os.listdir(self._descriptor(real))]
+
+    def remove(self, parts: Parts) -> None:
+        """Remove what is at the path, with all that is below."""
+        folder, _ = self.enter(parts[:-1])
+        copy = os.dup(folder)
+        try:
+            # Other paths may have led through it.
+            self._forget()
+            remove_at(copy, os.fsdecode(parts[-1]))
+        finally:
+            os.close(copy)
+
+    def _refused(self, parts: Parts, why: str) -> UnsafeError:
+        from djed.toolbox.tar_reader import shown
+
+        return UnsafeError(f"{self._name} holds {shown(b'/'.join(parts))}, which {why}.")
 
 
-def _link(name: str, way: list[int], error: OSError, links: int) -> str:
-    """What the link says; where it begins with ``/``, ``way`` is taken back to the root. Raises ``error`` where it is no link."""
+def finish(descriptor: int, mode: int, mtime: int) -> None:
+    """Give a written file its mode, without the right to become someone else, and its time; and close it."""
     try:
-        target = os.readlink(name, dir_fd=way[-1])
-    except OSError:
-        raise error from None
-    if links > _MAX_LINKS:
-        raise OSError(errno.ELOOP, "too many links")
-    if target.startswith("/"):
-        while len(way) > 1:
-            os.close(way.pop())
-    return target
-
-
-def _parts(path: str) -> list[str]:
-    """Components, the first one last."""
-    if "\0" in path:
-        raise OSError(errno.EINVAL, "a zero byte in a path")
-    return [part for part in reversed(path.split("/")) if part not in {"", "."}]
+        os.fchmod(descriptor, mode & 0o777 | 0o600)
+        os.utime(descriptor, (mtime, mtime))
+    finally:
+        os.close(descriptor)

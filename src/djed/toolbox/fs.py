@@ -12,7 +12,7 @@ from typing import Literal
 
 from djed.errors import UnsafeError
 
-__all__ = ["Entry", "disk_use", "open_regular", "remove_tree", "walk_regular"]
+__all__ = ["Entry", "disk_use", "open_regular", "remove_at", "remove_tree", "walk_regular"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking: to open a pipe for reading would wait for a writer.
@@ -92,7 +92,7 @@ def remove_tree(path: Path) -> None:
     with suppress(FileNotFoundError):
         parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _remove(parent, path.name)
+            remove_at(parent, path.name)
         finally:
             os.close(parent)
 
@@ -161,7 +161,8 @@ def _use(directory: int, depth: int) -> int:
     return total
 
 
-def _remove(parent: int, name: str) -> None:
+def remove_at(parent: int, name: str) -> None:
+    """Remove ``name`` in the folder ``parent``, a file or a whole tree, by descriptors. Raises ``OSError`` as ``remove_tree`` does."""
     try:
         os.unlink(name, dir_fd=parent)
     except OSError:
