@@ -146,6 +146,29 @@ def test_where_no_sandbox_holds_an_image_it_is_refused(context: FakeContext) -> 
     assert "sandbox" in failure.message
 
 
+def test_an_engine_is_a_target_of_the_node(context: FakeContext) -> None:
+    nodes = [replace(node, sandboxes=(*node.sandboxes, "container")) for node in context.nodes]
+    context.nodes = [replace(node, engines=(replace(node.engines[0], runs=True),)) for node in nodes]
+    request = Request(
+        environment=Environment(base="oci:/base"),
+        build=Build(targets=("podman",)),
+        run=Run(command=("true",), targets=("docker", "podman")),
+    )
+    plan = advance(inspection(request=request), [], context).changes["plan"]
+    assert (plan.build_target, plan.run_target, plan.build_node) == ("podman", "podman", plan.run_node)
+
+
+def test_a_container_on_the_host_is_refused(context: FakeContext) -> None:
+    context.nodes = [
+        replace(
+            node, sandboxes=(*node.sandboxes, "container"), engines=(replace(node.engines[0], runs=True),)
+        )
+        for node in context.nodes
+    ]
+    move = advance(inspection(run=Run(command=("true",), targets=("podman",))), [], context)
+    assert move.changes["state"] == "refused"
+
+
 def test_native_packages_need_an_engine(context: FakeContext) -> None:
     context.nodes = tuple(replace(node, engines=()) for node in context.nodes)
     failure = advance(asking(native=("libgomp1",)), [], context).changes["failure"]
