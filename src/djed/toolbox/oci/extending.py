@@ -35,6 +35,7 @@ def extend(
     config: Mapping[str, Any],
     into: Path,
     epoch: int = 0,
+    complete: bool = True,
 ) -> OciImage:
     """Write a new layout with ``image`` and these layers above it.
 
