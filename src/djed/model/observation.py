@@ -14,6 +14,8 @@ FailureClass = Literal[
     "no_such_package", "no_such_version", "conflict", "no_wheel", "python_incompatible", "hash_mismatch", "index_unreachable",
     "compiler_missing", "header_missing", "build_backend_failed", "disk_full", "import_error", "missing_library",
     "illegal_instruction", "out_of_memory", "timeout", "killed_by_signal", "nonzero_exit", "interpreter_missing",
+    "no_such_base", "base_mismatch", "base_damaged", "no_engine", "engine_denied", "engine_failed",
+    "no_such_native", "native_conflict", "repository_unreachable",
     "sandbox_failed", "artifact_damaged", "lost", "cancelled", "no_python", "refused", "internal",
 ]  # fmt: skip
 FAILURE_CLASSES: tuple[str, ...] = FailureClass.__args__  # type: ignore[attr-defined]

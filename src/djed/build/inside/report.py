@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from djed.errors import DjedError, StoreFullError
 from djed.model.observation import FailureClass
 
-__all__ = ["SUBCOMMANDS", "FailedError", "main"]
+__all__ = ["SUBCOMMANDS", "FailedError", "main", "say"]
 
 SUBCOMMANDS = {
     "base": "djed.build.inside.base",
@@ -27,8 +27,8 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class FailedError(DjedError):
     """What the job was for cannot be done, for a reason that has a class."""
 
-    def __init__(self, kind: FailureClass, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, kind: FailureClass, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.kind = kind
 
 
@@ -40,11 +40,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         module.run(arguments[1:])
     except FailedError as error:
-        return _complain(error.kind, error.message)
+        return _complain(error.kind, error.message, error.hint)
     except StoreFullError as error:
-        return _complain("disk_full", error.message)
+        return _complain("disk_full", error.message, error.hint)
     except DjedError as error:
-        return _complain("internal", error.message)
+        return _complain("internal", error.message, error.hint)
     except OSError as error:
         kind: FailureClass = "disk_full" if error.errno in _NO_ROOM else "internal"
         named = f"{error.filename}: " if error.filename else ""
@@ -52,8 +52,21 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _complain(kind: FailureClass, message: str, *, code: int = 1) -> int:
-    # A message may quote an archive: it stays one line, whatever that holds.
-    line = " ".join(message.split())[:2000]
-    print(f"djed: error: {kind}: {line}", file=sys.stderr, flush=True)
+def say(line: str) -> None:
+    """Write a line of the job's log."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _complain(kind: FailureClass, message: str, hint: str | None = None, *, code: int = 1) -> int:
+    # What a message quotes may come from an archive: it stays one line.
+    lines = [
+        f"djed: error: {kind}: {_one_line(message)}",
+        *([f"djed: hint: {_one_line(hint)}"] if hint else []),
+    ]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
     return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:2000]
