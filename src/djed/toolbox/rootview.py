@@ -88,19 +88,6 @@ class RootView:
         except OSError:
             return []
 
-    def kind(self, path: str) -> str | None:
-        """``file`` or ``folder``, all links followed; ``None`` for what is not there or is something else."""
-        try:
-            with self.open(path):
-                return "file"
-        except OSError:
-            pass
-        try:
-            with self.folder(path):
-                return "folder"
-        except OSError:
-            return None
-
     def _resolve(self, path: str, opened: _Opener) -> int:
         """The descriptor that ``opened`` makes of the last component; those of the way to it are closed."""
         way = [os.dup(self._root)]
