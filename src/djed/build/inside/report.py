@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "clean": "djed.build.inside.clean",
     "image": "djed.build.inside.layers",
     "archive": "djed.build.inside.archive",
+    "sif": "djed.build.inside.sif",
 }
 """Modules by the word that starts them; each has ``run(arguments)``."""
 
