@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from djed.errors import ToolError, UnsafeError
 from djed.model.artifact import Content
+from djed.toolbox.coremetadata import headers, licence
 from djed.toolbox.fs import open_regular
 
 __all__ = ["read_contents", "read_metadata", "read_modules"]
@@ -19,8 +18,6 @@ _MAX_METADATA = 2**20
 _MAX_RECORD = 8 * 2**20
 _MAX_MODULES = 200
 _NO_MODULE = (b".dist-info", b".data", b".libs", b".pth")
-_MAX_TEXT = 200
-_UNKNOWN = {"", "unknown", "none"}
 
 
 def read_contents(site_packages: Path) -> tuple[Content, ...]:
@@ -41,17 +38,15 @@ def read_metadata(data: bytes) -> Content:
     """What a METADATA file (core metadata, 2.4) says. Raises ``ToolError`` where it names no package or no version."""
     from packaging.utils import canonicalize_name
 
-    headers: dict[str, list[str]] = {}
-    for name, value in _headers(data.decode(errors="replace")):
-        headers.setdefault(name, []).append(value)
-    names, versions = headers.get("name", []), headers.get("version", [])
+    fields = headers(data)
+    names, versions = fields.get("name", []), fields.get("version", [])
     if len(names) != 1 or len(versions) != 1:
         raise ToolError("An installed package has metadata without its name and version.")
     return Content(
         name=canonicalize_name(names[0]),
         version=versions[0],
-        licence=_licence(headers),
-        requires=tuple(headers.get("requires-dist", ())),
+        licence=licence(fields),
+        requires=tuple(fields.get("requires-dist", ())),
     )
 
 
@@ -65,38 +60,6 @@ def read_modules(data: bytes) -> tuple[str, ...]:
     }
     names.discard("__pycache__")
     return tuple(sorted(name for name in names if name.isidentifier())[:_MAX_MODULES])
-
-
-def _licence(headers: dict[str, list[str]]) -> str | None:
-    """The SPDX expression, else the licence in one line, else the classifiers, else the first line of the licence's whole text."""
-    prefix = "License :: "
-    classifiers = [
-        line.rpartition(" :: ")[2]
-        for line in headers.get("classifier", ())
-        if line.startswith(prefix) and line != f"{prefix}OSI Approved"
-    ]
-    texts = headers.get("license-expression", []) + headers.get("license", [])
-    known = [text for text in texts if text.lower() not in _UNKNOWN]
-    short = [text for text in known if "\n" not in text]
-    for text in (*short, " AND ".join(classifiers), *known):
-        if text:
-            return text.split("\n", 1)[0].strip()[:_MAX_TEXT]
-    return None
-
-
-def _headers(text: str) -> Iterator[tuple[str, str]]:
-    """Header fields up to the first empty line; a line that begins with a blank goes on with the field before it (RFC 822)."""
-    name, value = "", ""
-    for line in re.split(r"\r?\n", text):
-        if line[:1] in {" ", "\t"} and name:
-            value += "\n" + line.strip()
-            continue
-        if name:
-            yield name, value
-        if not line or ":" not in line:
-            return
-        name, _, value = line.partition(":")
-        name, value = name.strip().lower(), value.strip()
 
 
 def _content(site_packages: Path, folder: str) -> Content:
