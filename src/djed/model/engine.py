@@ -9,10 +9,9 @@ from typing import Literal
 __all__ = ["Engine", "EngineFeature", "EngineName"]
 
 EngineName = Literal["podman", "buildah", "docker"]
-EngineFeature = Literal["user namespace", "passthrough", "overlay", "cgroup", "cpuset"]
+EngineFeature = Literal["user namespace", "passthrough", "cgroup", "cpuset"]
 """``user namespace``: users in a container are others than on the machine; ``passthrough``: a container writes right into our pipes;
-``overlay``: what a container's set-up writes into its root does not reach the folder; ``cgroup``: a container lies in the control group that we
-say; ``cpuset``: it can be held to CPUs."""
+``cgroup``: a container lies in the control group that we say; ``cpuset``: it can be held to CPUs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
