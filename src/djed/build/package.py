@@ -55,7 +55,7 @@ def single_file(folder: Path, name: str) -> tuple[str, int]:
     """Manifest and size of a folder that holds just this file. Raises as :func:`product` does."""
     product(folder)
     manifest = read_manifest(folder)
-    names = sorted(os.listdir(folder))
+    names = sorted(path.name for path in folder.iterdir())
     if names != [name] or not stat.S_ISREG(os.lstat(folder / name).st_mode):
         raise ToolError(f"The packaging left {names[:5]} where {name} should be.")
     return manifest

@@ -1,10 +1,9 @@
-"""An environment as a tar.gz that is unpacked and started anywhere: no engine, no root, nothing of this machine in it but a Python's path."""
+"""An environment as a tar.gz that is unpacked and started anywhere: no engine, no root; of this machine only the path of its Python."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pathlib import Path
+from typing import Any
 
 from djed.build.base import require_success
 from djed.build.bundle import PLAN, bundle, ingredients, inputs

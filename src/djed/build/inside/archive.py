@@ -8,10 +8,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from djed.build.inside.bundled import place_files, read_plan
 from djed.toolbox.layers import TextFile, Tree, write_layer
@@ -36,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
         parts.append(Tree(source=Path(environment), target=f"{_TOP}/env"))
     Path(into).parent.mkdir(parents=True, exist_ok=True)
     with (
-        open(os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as file,
+        Path(into).open("xb") as file,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as squeezed,
     ):
         write_layer(parts, cast("io.BufferedIOBase", squeezed), epoch=plan["epoch"])

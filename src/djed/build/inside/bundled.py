@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,5 +38,5 @@ def place_files(plan: Mapping[str, Any], inputs: Path) -> Path:
             shutil.copyfile(inputs / file["input"], target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
             raise UnsafeError(f"{file['path']!r} would be both a folder and a file.") from error
-        os.chmod(target, 0o755 if file["executable"] else 0o644)
+        target.chmod(0o755 if file["executable"] else 0o644)
     return folder
