@@ -17,7 +17,7 @@ from djed.model.hardware import Interpreter
 from djed.model.image import PackageManager
 from djed.toolbox.rootview import RootView
 
-__all__ = ["check", "interpreters", "libc", "os_release", "package_manager", "prepare"]
+__all__ = ["check", "interpreters", "libc", "os_release", "package_manager", "prepare", "version_within"]
 
 _TEXT = 2**16
 _PASSWD = 2**20
@@ -211,14 +211,14 @@ def _interpreter(view: RootView, path: str) -> tuple[tuple[int, ...], Interprete
             f"{folder}/{one}" for folder in (*own, *_folders(view, _LIBRARY_FOLDERS)) for one in shared
         ]
         for file in (path, *libraries):
-            if version := _version(_read(view, file) or b"", minor):
+            if version := version_within(_read(view, file) or b"", minor):
                 text, key = version
                 return key, Interpreter(path=path, version=text, prefix=prefix)
     return None
 
 
-def _version(data: bytes, minor: str) -> tuple[str, tuple[int, ...]] | None:
-    """``PY_VERSION`` in a program or a library, and a key to order it by.
+def version_within(data: bytes, minor: str) -> tuple[str, tuple[int, ...]] | None:
+    """``PY_VERSION`` of a Python 3.``minor`` in a program or a library, and a key to order it by; ``None`` where it is not to be told.
 
     It ends at a zero byte and begins after one; or else it is, for linkers save space, the end of a longer string, like the path of an
     installation. That is believed where there is but one.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from djed.model.contents import FoundInterpreter
+from djed.toolbox.rootfs import version_within
 from djed.toolbox.rootview import RootView, printable
 
 __all__ = ["read_interpreters"]
@@ -17,8 +18,7 @@ _MAX_SETTINGS = 2**16
 _MAX_INTERPRETERS = 1000
 _SETTING = re.compile(rb"^version(?:_info)?[ \t]*=[ \t]*(\d\.\d{1,2}\.\d{1,3}\w*)", re.MULTILINE)
 _LIBRARY = re.compile(r"libpython3(?:\.\d{1,2})?[a-z]*\.so(?:\.1\.0)?")
-# As the program itself has it, for sys.version: a text by itself.
-_WITHIN = re.compile(rb"\0([23]\.\d{1,2}\.\d{1,3}(?:(?:a|b|rc)\d+)?)\+?\0")
+_NAMED = re.compile(r"python3\.(\d{1,2})")
 
 
 def read_interpreters(files: RootView, paths: Iterable[str]) -> tuple[FoundInterpreter, ...]:
@@ -32,10 +32,10 @@ def _interpreter(files: RootView, path: str, known: dict[str, str | None]) -> Fo
     version = _setting(files, folder)
     if version is None:
         # Links to one program are read once.
-        identity = _identity(files, path)
-        if identity not in known:
-            known[identity] = next(_versions(files, path), None)
-        version = known[identity]
+        real = _real(files, path)
+        if real not in known:
+            known[real] = next(_versions(files, path, real), None)
+        version = known[real]
     return FoundInterpreter(path=printable(path), link=_link(files, path), version=version)
 
 
@@ -48,27 +48,31 @@ def _setting(files: RootView, folder: str) -> str | None:
     return found[1].decode("ascii", errors="replace") if found else None
 
 
-def _identity(files: RootView, path: str) -> str:
+def _real(files: RootView, path: str) -> str:
+    """Where the links end, as this machine calls it; ``path`` itself where they end nowhere."""
     try:
         with files.open(path) as program:
-            status = os.fstat(program)
+            return str(Path(f"/proc/self/fd/{program}").readlink())
     except OSError:
         return path
-    return f"{status.st_dev} {status.st_ino}"
 
 
-def _versions(files: RootView, path: str) -> Iterator[str]:
+def _versions(files: RootView, path: str, real: str) -> Iterator[str]:
     """What the program has in itself, else the libraries beside it that it may be only a start of."""
-    candidates = [path]
-    for folder in (f"{PurePosixPath(path).parent}/../lib", f"{PurePosixPath(path).parent}/../lib64"):
-        candidates += [f"{folder}/{name}" for name in files.names(folder) if _LIBRARY.fullmatch(name)]
-    for candidate in candidates:
+    folders = [f"{PurePosixPath(path).parent}/../{name}" for name in ("lib", "lib64")]
+    there = {folder: files.names(folder) for folder in folders}
+    named = _NAMED.fullmatch(PurePosixPath(real).name)
+    beside = (match[1] for names in there.values() for name in names if (match := _NAMED.fullmatch(name)))
+    minors = [named[1]] if named else list(dict.fromkeys(beside))
+    libraries = [
+        f"{folder}/{name}" for folder, names in there.items() for name in names if _LIBRARY.fullmatch(name)
+    ]
+    for candidate in (path, *libraries):
         try:
-            found = _WITHIN.search(files.read(candidate, _MAX_PROGRAM))
+            data = files.read(candidate, _MAX_PROGRAM)
         except OSError:
             continue
-        if found:
-            yield found[1].decode("ascii")
+        yield from (found[0] for minor in minors if (found := version_within(data, minor)))
 
 
 def _link(files: RootView, path: str) -> str | None:

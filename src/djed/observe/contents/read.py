@@ -9,12 +9,12 @@ from typing import Literal
 from djed.model.contents import Contents
 from djed.observe.contents.interpreters import read_interpreters
 from djed.observe.contents.natives import read_cuda, read_symbols
-from djed.observe.contents.osrelease import read_os_release
 from djed.observe.contents.python import read_distributions
 from djed.observe.contents.scan import scan
 from djed.observe.contents.skipped import Skipped
 from djed.observe.contents.sources import Digests
 from djed.toolbox.packagedb import find_native
+from djed.toolbox.rootfs import os_release
 from djed.toolbox.rootview import RootView
 
 __all__ = ["read_contents"]
@@ -41,7 +41,7 @@ def read_contents(root: Path, target: str, kind: Kind) -> Contents:
             contents = Contents(
                 target=target,
                 kind=kind,
-                os_release=read_os_release(files),
+                os_release=os_release(root),
                 native=native,
                 python=read_distributions(files, found.distributions, skipped),
                 interpreters=read_interpreters(files, found.interpreters),
