@@ -8,16 +8,20 @@ import stat
 from pathlib import Path
 
 from djed.errors import RefusedError, UnsafeError
+from djed.model.artifact import ArtifactKind
 
-__all__ = ["check_manifest", "read_manifest", "stamp"]
+__all__ = ["UNPACKED", "check_manifest", "read_manifest", "stamp"]
 
 MAX_ENTRIES = 2_000_000
+UNPACKED = "root"
+"""What the layers of an image are unpacked to, in the folder of its artifact."""
 
 
-def read_manifest(folder: Path) -> tuple[str, int]:
+def read_manifest(folder: Path, *, without: str | None = None) -> tuple[str, int]:
     """Digest over path, type, mode, size, modification time and link target of every entry below, and bytes of all files.
 
-    Not of the folder itself, so that it can be moved. Raises ``UnsafeError`` where it is no folder, or holds more than ``MAX_ENTRIES``.
+    Not of its entry ``without`` and what is below that. Not of the folder itself, so that it can be moved. Raises ``UnsafeError`` where
+    it is no folder, or holds more than ``MAX_ENTRIES``.
     """
     if not stat.S_ISDIR(os.lstat(folder).st_mode):
         raise UnsafeError(f"{folder.name!r} is not a folder.")
@@ -29,6 +33,8 @@ def read_manifest(folder: Path) -> tuple[str, int]:
         current = waiting.pop()
         with os.scandir(current) as found:
             listed = sorted(found, key=lambda entry: entry.name)
+        if without is not None and len(current) < start:
+            listed = [entry for entry in listed if entry.name != os.fsencode(without)]
         entries += len(listed)
         if entries > MAX_ENTRIES:
             raise UnsafeError(f"There are more than {MAX_ENTRIES} entries in {folder.name!r}.")
@@ -49,10 +55,13 @@ def read_manifest(folder: Path) -> tuple[str, int]:
     return f"sha256:{computed.hexdigest()}", size
 
 
-def check_manifest(path: Path, manifest: str) -> bool:
-    """Whether the artifact at ``path`` is as it was sealed; ``False`` too where it is gone or cannot be read."""
+def check_manifest(path: Path, manifest: str, kind: ArtifactKind | None = None) -> bool:
+    """Whether the artifact at ``path`` is as it was sealed; ``False`` too where it is gone or cannot be read.
+
+    Of an image its blobs count, not what was unpacked of them beside them.
+    """
     try:
-        return read_manifest(path)[0] == manifest
+        return read_manifest(path, without=UNPACKED if kind == "image" else None)[0] == manifest
     except (OSError, UnsafeError):
         return False
 
@@ -63,7 +72,8 @@ def stamp(path: Path) -> str:
         status = path.stat()
     except OSError as error:
         raise RefusedError(
-            f"The base {path} cannot be read: {error.strerror}.", hint="Name a file or folder of this machine."
+            f"The base {path} cannot be read: {error.strerror}.",
+            hint="Name a file or folder of this machine.",
         ) from error
     if stat.S_ISDIR(status.st_mode):
         return read_manifest(path)[0]

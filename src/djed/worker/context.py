@@ -49,7 +49,7 @@ class StoreMaterials:
             raise NotFoundError(
                 f"The artifact {digest} is not there any more.", hint="A retry builds it anew."
             )
-        if not check_manifest(path, artifact.manifest):
+        if not check_manifest(path, artifact.manifest, artifact.kind):
             self._forget(digest)
             self._store.discard_packages()
             raise UnsafeError(

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from djed.build.inside.names import provided_name
 from djed.model.codec import encode
 from djed.model.contents import NativePackage
 from djed.toolbox import rootfs
 from djed.toolbox.oci import OciImage, unpack
 from djed.toolbox.packagedb import read_native
 
-__all__ = ["FACTS", "ROOT", "SCHEMA", "provided_name", "write_facts"]
+__all__ = ["FACTS", "ROOT", "SCHEMA", "write_facts"]
 
 FACTS = "facts.json"
 ROOT = "root"
@@ -64,9 +65,3 @@ def _brief(package: NativePackage, missing: set[str]) -> NativePackage:
         arch=package.arch,
         provides=tuple(text for text in package.provides if provided_name(text) in missing),
     )
-
-
-def provided_name(text: str) -> str:
-    """The name in what a package provides: ``mail-transport-agent``, ``libfoo (= 1.2)``, ``so:libfoo.so.1=1.2``."""
-    words = text.split()
-    return words[0].partition("=")[0].partition("(")[0].partition(":any")[0] if words else ""

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from djed.build.inside.engine import Driver, attempt_name, given_engine
 from djed.build.inside.facts import write_facts
+from djed.build.inside.names import plain_name
 from djed.build.inside.report import FailedError, say
 from djed.errors import RefusedError, UnreadableError, UnsafeError
 from djed.toolbox.fs import remove_tree
@@ -62,11 +63,6 @@ def run(arguments: Sequence[str]) -> None:
         making.driver.clean()
         for left in ("result.tar", "result"):
             remove_tree(work / left)
-
-
-def plain_name(text: str) -> str:
-    """The name alone of what was asked for: without version or architecture."""
-    return re.split(r"[=~<>:]", text, maxsplit=1)[0]
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,75 @@
+"""The base of an environment: what a request names becomes an image of ours, unpacked, with all that is known of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from djed.build.base import require_success
+from djed.build.image_facts import seal_image
+from djed.build.interface import Assembly, Sealed
+from djed.model.artifact import ArtifactKind
+from djed.model.base import parse_base
+from djed.model.job import At, Job
+from djed.model.result import Result
+from djed.toolbox.digest import digest_json
+
+__all__ = ["INSECURE_REGISTRIES", "BaseBuilder"]
+
+_VERSION = 1
+INSECURE_REGISTRIES = "DJED_INSECURE_REGISTRIES"
+"""Setting, and variable of the job: registries that are spoken to without TLS, with commas between them."""
+
+
+class BaseBuilder:
+    """Brings the image that ``environment.base`` names. Not for the base ``host``."""
+
+    kind: ArtifactKind = "image"
+
+    def digest(self, assembly: Assembly) -> str:
+        """Digest of the question: the reference, the kind of machine, and the state of the file it names.
+
+        A name may lead to another image tomorrow, so this is no artifact's: the artifact is called by what was found.
+        """
+        return digest_json(
+            {
+                "builder": ["base", _VERSION],
+                "reference": assembly.environment.base,
+                "arch": assembly.node.hardware.arch,
+                "stamp": assembly.stamp,
+                "salt": assembly.salt,
+            }
+        )
+
+    def render(self, assembly: Assembly) -> Job:
+        """A job of our own code that makes ``outputs/image``: sandboxed for what lies on the machine, with engine and network for names."""
+        base = parse_base(assembly.environment.base)
+        source: str | At = At(place="source") if base.local else base.name
+        insecure = assembly.settings.get(INSECURE_REGISTRIES, "")
+        return Job(
+            kind="base",
+            command=(
+                At(place="interpreter"),
+                "-I",
+                "-S",
+                At(place="djed", path="build/inside"),
+                "base",
+                base.kind,
+                source,
+                At(place="outputs"),
+                assembly.node.hardware.arch,
+            ),
+            variables={INSECURE_REGISTRIES: insecure} if insecure and not base.local else {},
+            limits=assembly.limits,
+            network=not base.local,
+            source=base.name if base.local else None,
+            engine=not base.local,
+            tools=True,
+            sandbox=assembly.sandbox,
+            target=assembly.node.target,
+            node=assembly.node.id,
+        )
+
+    def seal(self, assembly: Assembly, result: Result, outputs: Path) -> Sealed:
+        """The image, called by its reference and by what is in it, so that the same one is kept once."""
+        require_success(result)
+        return seal_image(outputs, reference=assembly.environment.base, arch=assembly.node.hardware.arch)
