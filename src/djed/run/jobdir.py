@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from djed.errors import RunnerError, StoreFullError, UnsafeError
+from djed.errors import DjedError, RunnerError, StoreFullError, UnsafeError
 from djed.model.job import InputFile
 from djed.run.interface import Materials
-from djed.toolbox import fs
+from djed.toolbox import fs, process
 
 __all__ = ["JobDirectory", "Supervisor"]
+
+_CLEARING = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +167,24 @@ class JobDirectory:
         if self.outputs.is_symlink() or not self.outputs.is_dir():
             fs.remove_tree(self.outputs)
             self.outputs.mkdir()
+
+    def clear(self) -> None:
+        """Run the commands that remove what a sandbox left outside, where the shim did not come to it; what fails is in its log."""
+        order, marker = self.order(), self.path / "cleared"
+        commands = order.get("after", [])
+        if not commands or marker.exists():
+            return
+        failed = False
+        for argv in commands:
+            try:
+                process.run(argv, timeout=_CLEARING, env=order["wrap_environ"])
+            except DjedError as error:
+                failed = True
+                with suppress(OSError), (self.path / "shim.log").open("a", encoding="utf-8") as log:
+                    log.write(f"{error.message} {error.hint or ''}\n")
+        if not failed:
+            with suppress(OSError):
+                marker.touch(mode=0o600)
 
     def is_over(self) -> bool:
         """Whether the result is there."""

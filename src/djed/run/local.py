@@ -20,10 +20,11 @@ from djed.model.hardware import Node
 from djed.model.job import Attempt, Handle, JobStatus
 from djed.model.request import SandboxLevel
 from djed.model.result import Result
-from djed.run import machine, sandbox, secrets
+from djed.run import bubblewrap, levels, machine, secrets
 from djed.run.interface import Materials
 from djed.run.jobdir import JobDirectory
 from djed.run.order import Site, order
+from djed.run.sandbox import Sandbox, choose
 from djed.run.shim import cgroup
 from djed.toolbox import fs, process
 
@@ -55,7 +56,7 @@ class LocalRunner:
         self._packages = (cache or config.data / "packages").absolute()
         self._levels = levels
         self._site: Site | None = None
-        self._sandboxes: tuple[sandbox.Sandbox, ...] = ()
+        self._sandboxes: tuple[Sandbox, ...] = ()
         self._guard = threading.Lock()
         self._children: dict[str, int] = {}
         """Process ids of the shims that we started and did not reap yet, by attempt."""
@@ -64,9 +65,9 @@ class LocalRunner:
 
     def nodes(self) -> Sequence[Node]:
         """This machine."""
-        self._prepare()
-        levels = tuple(item.level for item in self._sandboxes)
-        return (machine.node(self._config, self.target, levels),)
+        site = self._prepare()
+        present = tuple(item.level for item in self._sandboxes)
+        return (machine.node(self._config, self.target, present, site.engines),)
 
     def submit(self, attempt: Attempt) -> Handle:
         """Make the job directory, then start the shim in it."""
@@ -75,7 +76,7 @@ class LocalRunner:
         handle = Handle(name=attempt.name, target=self.target)
         if directory.exists():
             return self.find(attempt) or handle
-        chosen = sandbox.choose(self._sandboxes, (self._config.sandbox_floor, attempt.job.sandbox))
+        chosen = choose(self._sandboxes, (self._config.sandbox_floor, attempt.job.sandbox), attempt.job)
         told = order(attempt, directory.path, chosen, site=site, materials=self._materials)
         values = secrets.given(attempt.job, self._materials)
         if directory.create(told, attempt.job.files, self._materials):
@@ -181,17 +182,19 @@ class LocalRunner:
             if self._site is None:
                 data = self._config.data.absolute()
                 self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+                found = levels.probe(data)
                 self._sandboxes = tuple(
-                    item for item in sandbox.probe(data) if self._levels is None or item.level in self._levels
+                    item for item in found.sandboxes if self._levels is None or item.level in self._levels
                 )
                 machine.remember(data)
                 self._site = Site(
                     data=data,
                     packages=self._packages,
-                    etc=sandbox.own_etc(data),
+                    etc=bubblewrap.own_etc(data),
                     node=machine.node_id(self._config, self.target),
                     uv=machine.installed_uv(self._config),
                     environ=dict(os.environ),
+                    engines=found.engines,
                 )
             return self._site
 
@@ -252,12 +255,14 @@ class LocalRunner:
                 os.close(descriptor)
 
     def _end_leftovers(self, name: str) -> None:
-        """Of an attempt whose shim was killed: its processes live on in the control group."""
-        supervisor = self._directory(name).supervisor()
+        """Of an attempt whose shim was killed: its processes live on in the control group, and its container with the engine."""
+        directory = self._directory(name)
+        supervisor = directory.supervisor()
         if supervisor is None:
             return
         descriptor = supervisor.open()
-        if descriptor is None:
-            cgroup.remove(f"{name}.{supervisor.pid}")
-        else:
+        if descriptor is not None:
             os.close(descriptor)
+            return
+        directory.clear()
+        cgroup.remove(f"{name}.{supervisor.pid}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from djed.config import Config
 from djed.errors import MissingPartError
+from djed.model.engine import Engine
 from djed.model.hardware import Node
 from djed.model.request import SandboxLevel
 from djed.run.hardware import Named, detect, name
@@ -28,7 +29,9 @@ def node_id(config: Config, target: str) -> str:
     return f"{target}/{config.node or socket.gethostname()}"
 
 
-def node(config: Config, target: str, sandboxes: tuple[SandboxLevel, ...]) -> Node:
+def node(
+    config: Config, target: str, sandboxes: tuple[SandboxLevel, ...], engines: tuple[Engine, ...] = ()
+) -> Node:
     """This machine as a node. The first time it takes a second: uv has to look for Pythons."""
     record = remember(config.data)
     uv = installed_uv(config)
@@ -42,6 +45,7 @@ def node(config: Config, target: str, sandboxes: tuple[SandboxLevel, ...]) -> No
         interpreters=found,
         sandboxes=sandboxes,
         labels=labels,
+        engines=engines,
     )
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from djed.errors import MissingPartError, RefusedError
+import djed
+from djed.errors import MissingPartError, NotFoundError, RefusedError, RunnerError
+from djed.model.engine import Engine
 from djed.model.job import Attempt, Job, Place
-from djed.run import places, secrets
+from djed.model.request import SandboxLevel
+from djed.run import passing, places, secrets
 from djed.run.interface import Materials
-from djed.run.sandbox import Bind, Inside, Sandbox, bubblewrap
+from djed.run.levels import WRAPS
+from djed.run.sandbox import Bind, Inside, Sandbox, Wrap, Wrapper
+from djed.toolbox import rootfs
 
 __all__ = ["Site", "order"]
 
@@ -20,6 +26,10 @@ _PACKAGES = "/djed/packages"
 _TMP_DISK = 2**30
 _UV_CONFIG = "/djed/uv.toml"
 _DEVICES = Path("/dev")
+_INTERPRETER = os.path.realpath(sys.executable)
+_PACKAGE = str(Path(djed.__file__).resolve().parent)
+# Where they are inside, for those that are not at /djed/<place>.
+_INSIDE: Mapping[Place, str] = {"uv": "/djed/bin/uv", "djed": "/djed/lib/djed"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,38 +46,60 @@ class Site:
     uv: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     """The engine's own environment, of which little is passed on."""
+    engines: tuple[Engine, ...] = ()
+    """Container engines that work here, the preferred one first."""
 
 
 def order(
-    attempt: Attempt, directory: Path, sandbox: Sandbox, *, site: Site, materials: Materials
+    attempt: Attempt,
+    directory: Path,
+    sandbox: Sandbox,
+    *,
+    site: Site,
+    materials: Materials,
+    wraps: Mapping[SandboxLevel, Wrapper] = WRAPS,
 ) -> dict[str, Any]:
-    """What the shim is told. Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises."""
+    """What the shim is told. Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises.
+
+    ``wraps`` has what makes the sandbox of each level; a level without one has nothing around its jobs.
+    """
     job = attempt.job
+    make = None if job.engine else wraps.get(sandbox.level)
     real = _real_places(attempt, directory, site, materials)
     wheels = {digest.rpartition(":")[2]: str(materials.artifact(digest)) for digest in job.wheels}
     config = _uv_config(job, site.environ)
-    boxed = sandbox.level == "bwrap"
-    seen = _places_inside(job, attempt.name, real) if boxed else real
+    seen = _places_inside(job, attempt.name, real) if make else real
     resolved = places.resolve(job, seen)
-    variables = _variables(job, seen, site, _UV_CONFIG if boxed and config else config)
+    brought = passing.brought(job, site.environ, boxed=make is not None)
     confided = secrets.plan(attempt.name, job, directory, sandbox)
-    variables |= {**resolved.variables, **secrets.variables(confided)}
-    wrap: list[str] = []
-    if boxed:
+    own = {**places.base_variables(job, seen), **brought.variables}
+    if config is not None:
+        own["UV_CONFIG_FILE"] = _UV_CONFIG if make else config
+    if job.engine:
+        own |= passing.engine_variables(job, site.engines, site.environ)
+    variables = places.merged(job, seen, own, resolved.variables)
+    variables |= secrets.variables(confided, boxed=make is not None)
+    wrap = Wrap(argv=())
+    if make is not None:
         inside = Inside(
             binds=(
                 *_binds(job, real, seen, site),
                 *(Bind(source=path, target=f"{seen['wheels']}/{name}") for name, path in wheels.items()),
                 *([Bind(source=config, target=_UV_CONFIG)] if config else []),
-                *_local_files(places.passed_through(job, site.environ)),
+                *brought.binds,
                 *_devices(job),
+                *secrets.binds(confided),
             ),
             variables=variables,
             work=seen["work"],
             network=job.network,
             memory_disk=min(job.limits.disk, job.limits.memory or _TMP_DISK, _TMP_DISK),
+            root=_root(real["image"]) if job.inside else None,
+            name=attempt.name,
+            limits=job.limits,
+            cpus=attempt.cpus,
         )
-        wrap = bubblewrap(sandbox, inside, site.etc)
+        wrap = make(sandbox, inside, site.etc)
     return {
         "name": attempt.name,
         "node": attempt.node or site.node,
@@ -79,7 +111,11 @@ def order(
         "directories": [real["work"], real["outputs"], *([real["cache"]] if job.cache == "private" else [])],
         "level": sandbox.level,
         "tool": sandbox.tool,
-        "wrap": wrap,
+        "wrap": list(wrap.argv),
+        "speaks": wrap.speaks if make else None,
+        "wrap_environ": dict(wrap.environ),
+        "after": [list(argv) for argv in wrap.after],
+        "engine": job.engine,
         "cpus": list(attempt.cpus),
         "limits": {
             name: getattr(job.limits, name)
@@ -90,16 +126,6 @@ def order(
     }
 
 
-def _variables(job: Job, seen: places.Places, site: Site, uv_config: str | None) -> dict[str, str]:
-    """All but the job's own."""
-    variables = places.base_variables(job, seen) | places.passed_through(job, site.environ)
-    if uv_config is not None:
-        variables["UV_CONFIG_FILE"] = uv_config
-    if job.limits.gpu:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(job.limits.gpu)))
-    return variables
-
-
 def _real_places(attempt: Attempt, directory: Path, site: Site, materials: Materials) -> dict[Place, str]:
     """Where everything is on the machine itself."""
     job = attempt.job
@@ -107,24 +133,57 @@ def _real_places(attempt: Attempt, directory: Path, site: Site, materials: Mater
     found: dict[Place, str] = {"work": str(directory / "inputs"), "outputs": str(outputs)}
     if job.environment is not None:
         found["env"] = str(materials.artifact(job.environment))
+    if job.image is not None:
+        found["image"] = str(materials.artifact(job.image))
+    elif job.inside:
+        raise RunnerError("The job is to run inside an image, but names none.")
+    if job.source is not None:
+        found["source"] = _source(job.source, site)
     if job.wheels:
         found["wheels"] = str(directory / "wheels")
     if job.cache != "none":
         found["cache"] = str(site.packages / "uv" if job.cache == "shared" else directory / "cache")
     if job.python is not None:
         found["python"] = job.python
-    if site.uv is not None:
-        found["uv"] = site.uv
+    return found | _programs(job, site)
+
+
+def _programs(job: Job, site: Site) -> dict[Place, str]:
+    """What of ours the job runs."""
+    found: dict[Place, str] = {} if site.uv is None else {"uv": site.uv}
+    if job.tools:
+        found["djed"] = _PACKAGE
+    if job.tools and not job.inside:  # an image may have another C library
+        found["interpreter"] = _INTERPRETER
     return found
+
+
+def _source(path: str, site: Site) -> str:
+    """The file or folder that the job reads, by its real path. Raises ``NotFoundError``, ``RefusedError``."""
+    real = Path(os.path.realpath(path))
+    if not real.exists():
+        raise NotFoundError(f"{path} is not there any more.")
+    if site.data.resolve().is_relative_to(real):
+        raise RefusedError(
+            f"{path} cannot be shown to a job: the data folder of the engine is in it.",
+            hint="Name a folder that holds nothing but the image.",
+        )
+    return str(real)
+
+
+def _root(image: str) -> str:
+    """The root in an image's folder. Raises ``UnsafeError`` where a sandbox on it would reach out of it."""
+    root = Path(image, "root")
+    rootfs.check(root)
+    return str(root)
 
 
 def _places_inside(job: Job, name: str, real: places.Places) -> dict[Place, str]:
     """The places as a job sees them in the sandbox."""
-    seen: dict[Place, str] = {place: f"/djed/{place}" for place in real}
-    if "python" in real:
-        seen["python"] = real["python"]
-    if "uv" in real:
-        seen["uv"] = "/djed/bin/uv"
+    seen: dict[Place, str] = {place: _INSIDE.get(place, f"/djed/{place}") for place in real}
+    for place in ("python", "interpreter"):
+        if place in real:
+            seen[place] = real[place]
     if job.cache == "shared":
         seen |= {"cache": f"{_PACKAGES}/uv", "outputs": f"{_PACKAGES}/staging/{name}"}
     return seen
@@ -133,13 +192,14 @@ def _places_inside(job: Job, name: str, real: places.Places) -> dict[Place, str]
 def _binds(job: Job, real: places.Places, seen: places.Places, site: Site) -> Iterator[Bind]:
     """What makes the places be where the job sees them."""
     together: set[Place] = {"cache", "outputs"} if job.cache == "shared" else set()
-    for place in real.keys() - together - {"python", "wheels"}:
+    for place in real.keys() - together - {"python", "interpreter", "wheels"}:
         writable = place in {"work", "outputs", "cache"}
         yield Bind(source=real[place], target=seen[place], writable=writable)
     if together:
         yield Bind(source=str(site.packages), target=_PACKAGES, writable=True)
-    if "python" in real:
-        yield from _interpreter(real["python"], site)
+    if not job.inside:  # else the interpreter is the image's
+        paths = [real[place] for place in ("python", "interpreter") if place in real]
+        yield from dict.fromkeys(bind for path in paths for bind in _interpreter(path, site))
 
 
 def _interpreter(path: str, site: Site) -> list[Bind]:
@@ -153,21 +213,6 @@ def _interpreter(path: str, site: Site) -> list[Bind]:
             hint="Install Python in a folder of its own.",
         )
     return [Bind(source=str(prefix), target=str(prefix))]
-
-
-def _local_files(passed: Mapping[str, str]) -> list[Bind]:
-    """Certificates and wheel folders that variables of ours name."""
-    named = [
-        *passed.get("SSL_CERT_FILE", "").split("\0"),
-        *passed.get("SSL_CERT_DIR", "").split(":"),
-        *passed.get("UV_FIND_LINKS", "").replace(",", " ").split(),
-    ]
-    known = ("/usr/", "/etc/ssl/certs")
-    return [
-        Bind(source=os.path.realpath(path), target=path)
-        for path in dict.fromkeys(named)
-        if path.startswith("/") and not path.startswith(known) and Path(path).exists()
-    ]
 
 
 def _uv_config(job: Job, environ: Mapping[str, str]) -> str | None:

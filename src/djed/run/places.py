@@ -9,29 +9,9 @@ from pathlib import PurePosixPath
 from djed.errors import RunnerError
 from djed.model.job import At, Job, Place
 
-__all__ = ["Places", "Resolved", "base_variables", "passed_through", "resolve"]
+__all__ = ["Places", "Resolved", "base_variables", "merged", "resolve"]
 
 Places = Mapping[Place, str]
-
-_PROXY = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-)
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_INDEXES = (
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX",
-    "UV_INDEX_URL",
-    "UV_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS",
-    "UV_SYSTEM_CERTS",
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,21 +45,37 @@ def base_variables(job: Job, places: Places) -> dict[str, str]:
         folders.insert(0, str(PurePosixPath(job.python).parent))
     if "env" in places:
         folders.insert(0, places["env"] + "/bin")
+    if job.engine:  # which starts its runtime and sets up networks
+        folders += ["/usr/local/sbin", "/usr/sbin", "/sbin"]
     variables = {
         "PATH": ":".join(dict.fromkeys(folders)),
         "HOME": places["work"],
-        "TMPDIR": "/tmp",  # noqa: S108  # the sandbox's own
+        "TMPDIR": _temporary(job, places),
         "LANG": "C.UTF-8",
         "DJED_OUTPUTS": places["outputs"],
     }
     if "env" in places:
         variables["VIRTUAL_ENV"] = places["env"]
+    if job.limits.gpu:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(job.limits.gpu)))
     return variables
 
 
-def passed_through(job: Job, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a job with network gets of our environment: proxies and certificates; a build also the indexes that uv is configured with."""
-    if not job.network:
-        return {}
-    names = _PROXY + _CERTIFICATES + (_INDEXES if job.kind != "run" else ())
-    return {name: environ[name] for name in names if environ.get(name)}
+def merged(job: Job, places: Places, own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Ours and the job's, whose word counts, but in a job that calls a container engine: no sandbox is around that."""
+    if job.engine:
+        if loader := next((name for name in given if name.startswith("LD_")), None):
+            raise RunnerError(f"A job that calls a container engine cannot set {loader}.")
+        return {**given, **own}
+    variables = {**own, **given}
+    if job.inside and "env" in places and "PATH" in given:
+        # It is the image's; the environment still leads it.
+        variables["PATH"] = f"{places['env']}/bin:{given['PATH']}"
+    return variables
+
+
+def _temporary(job: Job, places: Places) -> str:
+    """The sandbox's own; for an engine, which leaves big files when it is killed, a folder that goes with the attempt."""
+    if not job.engine:
+        return "/tmp"  # noqa: S108
+    return places["cache"] if job.cache == "private" else places["work"]

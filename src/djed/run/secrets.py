@@ -16,10 +16,10 @@ from typing import Any
 
 from djed.model.job import Job
 from djed.run.interface import Materials
-from djed.run.sandbox import Sandbox
+from djed.run.sandbox import Bind, Sandbox
 from djed.toolbox import fs
 
-__all__ = ["given", "passed", "plan", "take_away", "variables"]
+__all__ = ["binds", "given", "passed", "plan", "take_away", "variables"]
 
 _VARIABLE = "DJED_SECRETS"
 _INSIDE = "/djed/secrets"
@@ -42,9 +42,14 @@ def plan(name: str, job: Job, directory: Path, sandbox: Sandbox) -> dict[str, An
     return {"names": sorted(job.secrets), "folder": folder, "options": options}
 
 
-def variables(told: Mapping[str, Any] | None) -> dict[str, str]:
-    """What the job's environment says of them."""
-    return {} if told is None else {_VARIABLE: told["folder"]}
+def variables(told: Mapping[str, Any] | None, *, boxed: bool) -> dict[str, str]:
+    """What the job's environment says of them; ``boxed``: it sees only what is bound for it."""
+    return {} if told is None else {_VARIABLE: _INSIDE if boxed else told["folder"]}
+
+
+def binds(told: Mapping[str, Any] | None) -> tuple[Bind, ...]:
+    """What a sandbox has to show for them: nothing where bubblewrap takes them from the shim itself."""
+    return () if told is None or told["folder"] == _INSIDE else (Bind(source=told["folder"], target=_INSIDE),)
 
 
 def _folder(name: str, directory: Path) -> Path:

@@ -6,7 +6,8 @@ import pytest
 
 from djed.errors import RunnerError
 from djed.model.job import At, Job
-from djed.run.places import base_variables, passed_through, resolve
+from djed.run.passing import passed_through
+from djed.run.places import base_variables, resolve
 
 PLACES = {"work": "/w", "outputs": "/o", "env": "/e", "uv": "/bin/uv"}
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from djed.errors import RefusedError, ToolError
+from djed.model.job import Job
 from djed.model.request import SandboxLevel
-from djed.run.sandbox import Bind, Inside, Sandbox, bubblewrap, choose, probe
+from djed.run.bubblewrap import bubblewrap, probe
+from djed.run.sandbox import Bind, Inside, Sandbox, choose
 from djed.toolbox import process
 
 PRESENT = (
@@ -18,6 +20,9 @@ PRESENT = (
     Sandbox(level="process"),
     Sandbox(level="bwrap", tool="bubblewrap 0.8.0", path="/usr/bin/bwrap"),
 )
+
+
+HOST = Job(kind="run", command=("x",))
 
 
 def _argv(**given: object) -> list[str]:
@@ -83,7 +88,7 @@ def test_variables_reach_the_command_alone() -> None:
 
 
 def test_the_strongest_present_level_is_used() -> None:
-    assert choose(PRESENT, (None, "none")).level == "bwrap"
+    assert choose(PRESENT, (None, "none"), HOST).level == "bwrap"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,7 @@ def test_the_strongest_present_level_is_used() -> None:
 )
 def test_a_floor_above_what_is_present_refuses(present: int, floor: SandboxLevel) -> None:
     with pytest.raises(RefusedError, match=floor):
-        choose(PRESENT[:present], (None, floor))
+        choose(PRESENT[:present], (None, floor), HOST)
 
 
 class Tool:

@@ -7,7 +7,9 @@ import resource
 import signal
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38  # prctl(2)
+CLONE_NEWNS, MS_REC, MS_SLAVE = 0x00020000, 0x4000, 0x80000  # unshare(2), mount(2)
 PIPE_SIZE = 1024 * 1024
+GROUP = "--cgroup-parent={group}"  # an argument of an engine that is filled in here, where the group is known
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -22,7 +24,8 @@ class Command:
 
     def __init__(self, order, group, files=()):
         """``files``: a descriptor and a path for each file that is to be in the sandbox beside those of the order."""
-        self.bwrap = order["level"] == "bwrap"
+        self.speaks = order["speaks"]
+        self.bwrap = self.speaks == "bwrap"
         self.stdout, out = _pipe(PIPE_SIZE)
         self.stderr, err = _pipe(PIPE_SIZE)
         self.failure, failed = os.pipe()  # closed by a successful exec, else it says why there was none
@@ -30,14 +33,14 @@ class Command:
         self.status, status = os.pipe() if self.bwrap else (None, None)
         # … and reads one byte here when all is set up: the moment it closes its end, the command starts.
         gate, self.gate = os.pipe() if self.bwrap else (None, None)
-        argv = order["command"]
+        wrap = [part for part in (_fill(part, group) for part in order["wrap"]) if part is not None]
+        told = []
         if self.bwrap:
             os.write(self.gate, b"+")
-            wrap = order["wrap"]
             told = ["--json-status-fd", str(status), "--block-fd", str(gate)]
             for fd, path in files:
                 told += order["secrets"]["options"] + ["--file", str(fd), path]
-            argv = wrap[:1] + told + wrap[1:] + ["--"] + argv
+        argv = wrap[:1] + told + wrap[1:] + order["command"]
         passed = ((status, gate) if self.bwrap else ()) + tuple(fd for fd, _ in files)
         supervisor = os.getpid()
         self.pid = os.fork()
@@ -91,12 +94,18 @@ def _die_with(supervisor):
 def _become(argv, order, group, streams):
     """In the child: take on every limit, then exec. Raises OSError."""
     os.setsid()
-    group.join()
-    if order["level"] == "process":
-        _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    outside = order["speaks"] == "engine"  # the limits are the container's, not those of the program that asks for it
+    if not outside:
+        group.join()
+    if order["engine"]:
+        _mount_apart()
+    elif order["level"] == "process":
+        _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # an engine without root needs newuidmap
     if order["cpus"]:
         os.sched_setaffinity(0, order["cpus"])
     for name, value in group.rlimits.items():
+        if outside and name in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):
+            continue
         _, hard = resource.getrlimit(name)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (value, value))
@@ -108,11 +117,23 @@ def _become(argv, order, group, streams):
     os.dup2(null, 0)
     os.dup2(streams[0], 1)
     os.dup2(streams[1], 2)
-    if order["level"] == "bwrap":
-        # The job's variables reach the command alone (--setenv): one like LD_PRELOAD must not reach bubblewrap.
-        os.execve(argv[0], argv, {})
+    if order["wrap"]:
+        # The job's variables reach the command alone: one like LD_PRELOAD must not reach the sandbox's own program.
+        os.execve(argv[0], argv, order["wrap_environ"])
     os.chdir(order["cwd"])
     os.execvpe(argv[0], argv, order["environ"])
+
+
+def _fill(part, group):
+    if part != GROUP:
+        return part
+    return None if group.path is None else part.replace("{group}", group.path)
+
+
+def _mount_apart():
+    """What an engine mounts goes with its last process, however that ends. Only root can; who is not, mounts in a namespace anyway."""
+    if os.geteuid() == 0 and _libc.unshare(CLONE_NEWNS) == 0:
+        _libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
 
 
 def _volunteer_for_oom():

@@ -16,6 +16,13 @@ GRACE = 0.5  # seconds between SIGTERM and SIGKILL
 TICK = 0.25  # seconds between looks at the disk
 PATIENCE = 10.0  # seconds for killed processes to go; one that sleeps in the kernel may not
 CHUNK = 1024 * 1024
+# How runtimes say what execve(2) said, and the latter's own words.
+ENGINES_WORDS = (
+    ("no such file or directory", os.strerror(2)),
+    ("executable file not found", os.strerror(2)),
+    ("permission denied", os.strerror(13)),
+    ("exec format error", os.strerror(8)),
+)
 
 
 def supervise(order, meanwhile, secrets=None):
@@ -65,7 +72,8 @@ class Supervisor:
     def start(self):
         """Start the command."""
         adopt_orphans()
-        self.group = cgroup.create("%s.%d" % (self.order["name"], os.getpid()), self.limits, self.order["cpus"])
+        name = "%s.%d" % (self.order["name"], os.getpid())
+        self.group = cgroup.create(name, self.limits, self.order["cpus"], container=self.order["speaks"] == "engine")
         capture = self.secrets.capture if self.secrets else Capture
         self.captures = {name: capture(name, self.limits["output"]) for name in ("stdout", "stderr")}
         files = self.secrets.hand_over() if self.secrets else []
@@ -108,6 +116,10 @@ class Supervisor:
 
     def result(self):
         """What result.json says; ``None`` when abandoned."""
+        if self.order["after"] and self.command is not None:
+            import after  # most jobs have none
+
+            after.clear(self.order["after"], self.order["wrap_environ"], needed=not self._ended_alone())
         if self.reason == "abandoned":
             self.group.remove()
             return None
@@ -128,7 +140,7 @@ class Supervisor:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "duration": self.ended - self.started if self.ended else 0.0,
-            "usage": {name: getattr(usage, name) for name in dir(usage) if name.startswith("ru_")},
+            "usage": self._usage(usage),
             "peak_memory": self.group.peak_memory() or usage.ru_maxrss * 1024,
             "cpus": self.order["cpus"],
             "sandbox": self.order["level"],
@@ -151,19 +163,46 @@ class Supervisor:
             return None, signal.SIGKILL if self.command else None
         if os.WIFSIGNALED(self.status) and self.exit_code is None:
             return None, os.WTERMSIG(self.status)
-        if not self.command.bwrap:
+        if self.command.speaks is None:
             return os.WEXITSTATUS(self.status), None
-        if self.exit_code is None:
-            self.error = self._explain_sandbox()
-            return None, None
-        # Its init passes the end by a signal on as 128 + number, like a shell.
-        if 128 < self.exit_code <= 128 + signal.SIGRTMAX:
-            return None, self.exit_code - 128
-        return self.exit_code, None
+        code = self.exit_code if self.command.bwrap else os.WEXITSTATUS(self.status)
+        if code is None or (not self.command.bwrap and 125 <= code <= 127):
+            self.error = self._explain_sandbox() if self.command.bwrap else self._explain_engine()
+            if self.error:
+                return None, None
+        # The first process inside passes the end by a signal on as 128 + number, like a shell.
+        if 128 < code <= 128 + signal.SIGRTMAX:
+            return None, code - 128
+        return code, None
+
+    def _usage(self, usage):
+        """Of the command. What an engine's own program used is not its."""
+        found = {name: getattr(usage, name) for name in dir(usage) if name.startswith("ru_")}
+        times = self.group.times() if self.order["speaks"] == "engine" else None
+        if times is not None:
+            found["ru_utime"], found["ru_stime"] = times
+        return found
+
+    def _ended_alone(self):
+        """Whether the engine's program ended as it does when its container is gone."""
+        return self.reason is None and self.status is not None and os.WIFEXITED(self.status) and os.WEXITSTATUS(self.status) != 125
+
+    def _explain_engine(self):
+        """What podman or docker said last, where it speaks of itself: the command may have ended with the same code."""
+        lines = _read_stderr(-4096).strip().splitlines()
+        match = re.match(r"(?:docker: )?Error[^:]*: (.*)", lines[-1] if lines else "")
+        if not match and lines and lines[-1].startswith("See 'docker run"):
+            match = re.match(r"docker: (?:Error[^:]*: )?(.*)", lines[-2] if len(lines) > 1 else "")
+        if not match:
+            return None
+        said = match.group(1)
+        for words, text in ENGINES_WORDS:
+            if words in said:
+                return explain(self.order, 0, text)
+        return "the container could not be started: %s" % said[:400]
 
     def _explain_sandbox(self):
-        with open("stderr", "rb") as file:
-            told = file.read(4096).decode("utf-8", "replace")
+        told = _read_stderr(4096)
         match = re.search(r"^bwrap: execvp (.*): (.*)$", told, re.MULTILINE)
         if match:
             return explain(self.order, 0, match.group(2))
@@ -273,6 +312,14 @@ class Supervisor:
             if not self._poll.poll(0):
                 return  # a writer that could not be killed
             self._serve(0)
+
+
+def _read_stderr(size):
+    """The first bytes of what was said, or the last where ``size`` is negative."""
+    with open("stderr", "rb") as file:
+        if size < 0:
+            file.seek(max(0, os.fstat(file.fileno()).st_size + size))
+        return file.read(abs(size)).decode("utf-8", "replace")
 
 
 def descendants(ancestor):
