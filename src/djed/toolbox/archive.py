@@ -1,26 +1,29 @@
-"""Archives from anywhere, unpacked by us alone: what is not plainly harmless is refused, with its entry named, and nothing is written outside.
+"""Archives from anywhere, unpacked by us alone: what is not plainly harmless is refused, its entry named, and nothing is written outside.
 
 ``tarfile``'s filters can be escaped on the Pythons in use (CVE-2025-4517), so none of them is relied on.
 """
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
-import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from djed.errors import ConflictError, UnreadableError, UnsafeError
 from djed.toolbox.confined import Confined, Parts, finish
 from djed.toolbox.folder import writing
 from djed.toolbox.inflate import inflated
-from djed.toolbox.tar_reader import TarEntry, TarReader, shown
+from djed.toolbox.tar_reader import TarEntry, TarReader, shown, write_all
 
-__all__ = ["Budget", "Caps", "Extracted", "extract", "extract_zip"]
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
+
+__all__ = ["CAPS", "Budget", "Caps", "Extracted", "extract", "extract_zip"]
 
 _SLACK = 64 * 2**20
 _TARGET = 4095
@@ -42,6 +45,10 @@ class Caps:
     """Folders in one another."""
     name: int = 255
     """Bytes of one name."""
+
+
+CAPS = Caps()
+"""What is usual."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,17 +107,15 @@ class Budget:
         return UnsafeError(f"{self._name} holds {shown(entry)}, which {why}.")
 
 
-def extract(stream: BinaryIO, into: Path, *, caps: Caps = Caps(), name: str = "archive") -> Extracted:
+def extract(stream: BinaryIO, into: Path, *, caps: Caps = CAPS, name: str = "archive") -> Extracted:
     """Unpack one tar archive, plain or gzip, into an existing, empty folder.
 
     Files, folders, links that stay inside, and links to files of the archive. Modes lose what gives rights away, owners are not applied.
-    Raises ``UnsafeError`` for whatever leads out, is a device, comes twice or is more than the caps allow, and ``UnreadableError`` for what is
-    truncated, broken or of another format; both name the archive and the entry. What was unpacked until then stays for the caller to remove.
+    Raises ``UnsafeError`` for whatever leads out, is a device, comes twice or is more than the caps allow, and ``UnreadableError`` for what
+    is truncated, broken or of another format; both name the archive and the entry. What was unpacked until then is the caller's to remove.
     """
     budget = Budget(caps, name)
-    with writing(into), Confined(into, name=name, follow=False) as inside:
-        if inside.names(()):
-            raise ConflictError(f"{into} is not empty.")
+    with writing(into), _empty(into, caps, name) as inside:
         reader = TarReader(inflated(stream, name=name, ratio=caps.ratio), name=name)
         plain = _Plain(inside, budget)
         for entry in reader:
@@ -119,6 +124,14 @@ def extract(stream: BinaryIO, into: Path, *, caps: Caps = Caps(), name: str = "a
             except FileExistsError:
                 raise budget.refused(entry.name, "comes twice") from None
     return Extracted(entries=budget.entries, size=budget.size)
+
+
+@contextmanager
+def _empty(into: Path, caps: Caps, name: str) -> Iterator[Confined]:
+    with Confined(into, name=name, follow=False, folders=caps.entries, depth=caps.depth) as inside:
+        if inside.names(()):
+            raise ConflictError(f"{into} is not empty.")
+        yield inside
 
 
 class _Plain:
@@ -151,6 +164,36 @@ class _Plain:
         else:
             raise budget.refused(entry.name, f"is a {entry.kind}")
 
+    def put_member(self, archive: ZipFile, member: ZipInfo) -> None:
+        """One entry of a zip archive."""
+        budget, called = self._budget, member.orig_filename.encode("utf-8", "surrogateescape")
+        parts = budget.admit(called, member.file_size, max(member.compress_size, 1))
+        if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+            raise budget.refused(called, "is neither a file nor a folder")
+        # What else there is needs a password, or a module that a Python may lack.
+        if member.compress_type not in {0, 8} or member.flag_bits & 1:
+            raise budget.refused(called, "is encrypted, or compressed in a way that is not read here")
+        try:
+            if member.is_dir():
+                self.folder(parts, 0o755)
+                return
+            if not parts:
+                raise budget.refused(called, "is a file in place of the folder")
+            descriptor = self._inside.file(parts)
+        except FileExistsError:
+            raise budget.refused(called, "comes twice") from None
+        mode = 0o755 if member.external_attr >> 16 & 0o111 else 0o644
+        try:
+            with archive.open(member) as content:
+                left = member.file_size
+                while part := content.read(min(_CHUNK, left + 1)):
+                    left -= len(part)
+                    if left < 0:
+                        raise budget.refused(called, "is larger than it says")
+                    write_all(descriptor, part)
+        finally:
+            finish(descriptor, mode, 0)
+
     def folder(self, parts: Parts, mode: int) -> None:
         """A folder may be there because something in it came first, but not be said twice."""
         if parts in self._folders:
@@ -166,8 +209,8 @@ class _Plain:
     def _stays(self, entry: TarEntry, parts: Parts) -> bytes:
         """The target of a symbolic link that cannot lead out.
 
-        ``..`` is taken at its beginning alone: there it climbs real folders, because nothing is unpacked through a link. After a name, which
-        may be a link by itself, it could climb from anywhere.
+        ``..`` is taken at its beginning alone: there it climbs real folders, because nothing is unpacked through a link. After a name,
+        which may be a link by itself, it could climb from anywhere.
         """
         target = self._budget.target(entry)
         steps = [step for step in target.split(b"/") if step not in {b"", b"."}]
@@ -179,60 +222,20 @@ class _Plain:
         return target
 
 
-def extract_zip(stream: BinaryIO, into: Path, *, caps: Caps = Caps(), name: str = "archive") -> Extracted:
+def extract_zip(stream: BinaryIO, into: Path, *, caps: Caps = CAPS, name: str = "archive") -> Extracted:
     """Unpack one zip archive, such as a wheel, into an existing, empty folder: files and folders alone. Errors are those of ``extract``."""
+    import zipfile
+
     budget = Budget(caps, name)
-    with writing(into), Confined(into, name=name, follow=False) as inside:
-        if inside.names(()):
-            raise ConflictError(f"{into} is not empty.")
+    broken = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError)
+    with writing(into), _empty(into, caps, name) as inside:
         plain = _Plain(inside, budget)
         try:
             with zipfile.ZipFile(stream) as archive:
                 for member in archive.infolist():
-                    _put_member(archive, member, plain, inside, budget)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            EOFError,
-            ValueError,
-            OverflowError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+                    plain.put_member(archive, member)
+        except (*broken, NotImplementedError, RuntimeError) as error:
             raise UnreadableError(
                 f"{name} is no zip archive that can be read: {str(error)[:200]}."
             ) from error
     return Extracted(entries=budget.entries, size=budget.size)
-
-
-def _put_member(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, plain: _Plain, inside: Confined, budget: Budget
-) -> None:
-    called = member.orig_filename.encode("utf-8", "surrogateescape")
-    parts = budget.admit(called, member.file_size, max(member.compress_size, 1))
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-        raise budget.refused(called, "is neither a file nor a folder")
-    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} or member.flag_bits & 1:
-        raise budget.refused(called, "is encrypted or compressed in a way that is not read here")
-    try:
-        if member.is_dir():
-            plain.folder(parts, 0o755)
-            return
-        if not parts:
-            raise budget.refused(called, "is a file in place of the folder")
-        descriptor = inside.file(parts)
-    except FileExistsError:
-        raise budget.refused(called, "comes twice") from None
-    mode = 0o755 if member.external_attr >> 16 & 0o111 else 0o644
-    try:
-        with archive.open(member) as content:
-            left = member.file_size
-            while part := content.read(min(_CHUNK, left + 1)):
-                left -= len(part)
-                if left < 0:
-                    raise budget.refused(called, "is larger than it says")
-                os.write(descriptor, part)
-    finally:
-        finish(descriptor, mode, 0)

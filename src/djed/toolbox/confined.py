@@ -8,9 +8,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from djed.errors import UnsafeError
 from djed.toolbox.fs import remove_at
+from djed.toolbox.tar_reader import shown
 
 __all__ = ["Confined", "Parts", "finish"]
 
@@ -27,17 +29,18 @@ _LINKS = 40
 class Confined:
     """Writes below ``root``, which must exist.
 
-    With ``follow``, a link in the way to a folder is resolved by hand, with ``root`` as ``/`` and ``..`` never above it, as inside a container;
-    without, it is refused. Nobody else may write below ``root`` meanwhile. Messages begin with ``name``.
+    With ``follow``, a link on the way to a folder is resolved by hand, with ``root`` as ``/`` and ``..`` never above it, as inside a
+    container; without, it is refused. At most ``folders`` are made because something in them comes first, and none deeper than ``depth``.
+    Nobody else may write below ``root`` meanwhile. Messages begin with ``name``.
     """
 
-    def __init__(self, root: Path, *, name: str, follow: bool) -> None:
-        self._name, self._follow = name, follow
+    def __init__(self, root: Path, *, name: str, follow: bool, folders: int, depth: int) -> None:
+        self._name, self._follow, self._folders, self._depth = name, follow, folders, depth
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open: dict[Parts, int] = {}
         self._known: dict[Parts, Parts] = {}
 
-    def __enter__(self) -> Confined:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -57,7 +60,8 @@ class Confined:
         return self._descriptor(real), real
 
     def _resolve(self, parts: Parts) -> Parts:
-        ahead, at, links = list(reversed(parts)), (), 0  # type: list[bytes], Parts, int
+        ahead, links = list(reversed(parts)), 0
+        at: Parts = ()
         while ahead:
             part = ahead.pop()
             if part in {b"", b"."}:
@@ -67,6 +71,8 @@ class Confined:
                 continue
             if (target := self._step(at, part, parts)) is None:
                 at = (*at, part)
+                if len(at) > self._depth:
+                    raise self._refused(parts, f"lies deeper than {self._depth} folders")
                 continue
             links += 1
             if links > _LINKS:
@@ -81,9 +87,10 @@ class Confined:
         try:
             inner = os.open(part, _FOLDER, dir_fd=folder)
         except FileNotFoundError:
-            os.mkdir(part, 0o755, dir_fd=folder)
-            inner = os.open(part, _FOLDER, dir_fd=folder)
+            inner = self._missing(folder, part, wanted)
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise self._refused(wanted, "goes through a link with too long a name") from None
             if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
                 raise
             if not stat.S_ISLNK(os.lstat(part, dir_fd=folder).st_mode):
@@ -93,6 +100,14 @@ class Confined:
             return os.readlink(part, dir_fd=folder)
         self._remember((*at, part), inner)
         return None
+
+    def _missing(self, folder: int, part: bytes, wanted: Parts) -> int:
+        """Make a folder that no entry has named yet."""
+        self._folders -= 1
+        if self._folders < 0:
+            raise self._refused(wanted, "lies in one folder too many")
+        os.mkdir(part, 0o755, dir_fd=folder)
+        return os.open(part, _FOLDER, dir_fd=folder)
 
     def _descriptor(self, real: Parts) -> int:
         if not real:
@@ -123,7 +138,7 @@ class Confined:
         """A new folder, which its owner can always use. Returns where it really is."""
         folder, real = self.enter(parts[:-1])
         os.mkdir(parts[-1], 0o700, dir_fd=folder)
-        os.chmod(parts[-1], mode & 0o1777 | 0o700, dir_fd=folder)  # noqa: PTH101 - by descriptor; it was made just now
+        os.chmod(parts[-1], mode & 0o1777 | 0o700, dir_fd=folder)
         return (*real, parts[-1])
 
     def change(self, parts: Parts, mode: int) -> None:
@@ -154,6 +169,10 @@ class Confined:
         try:
             folder, _ = self.enter(parts[:-1])
             os.link(target[-1], parts[-1], src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno == errno.EMLINK:
+                raise self._refused(parts, "is one name too many of one file") from None
+            raise
         finally:
             os.close(source)
 
@@ -168,7 +187,7 @@ class Confined:
 
     def names(self, real: Parts) -> list[bytes]:
         """What is in a folder, which no link leads to."""
-        return [os.fsencode(name) for name in os.listdir(self._descriptor(real))]
+        return [os.fsencode(name) for name in os.listdir(self._descriptor(real))]  # noqa: PTH208  # by descriptor
 
     def remove(self, parts: Parts) -> None:
         """Remove what is at the path, with all that is below."""
@@ -182,8 +201,6 @@ class Confined:
             os.close(copy)
 
     def _refused(self, parts: Parts, why: str) -> UnsafeError:
-        from djed.toolbox.tar_reader import shown
-
         return UnsafeError(f"{self._name} holds {shown(b'/'.join(parts))}, which {why}.")
 
 

@@ -47,8 +47,8 @@ def inflated(
 ) -> io.BufferedReader:
     """The stream without its compression, if it has one.
 
-    Raises ``UnreadableError`` for a compression that is not among ``formats``; while reading, also for what is truncated, broken or followed
-    by something else, and ``UnsafeError`` for what grows to more than ``ratio`` times what was read.
+    Raises ``UnreadableError`` for a compression that is not among ``formats``; while reading, also for what is truncated, broken or
+    followed by something else, and ``UnsafeError`` for what grows to more than ``ratio`` times what was read.
     """
     head = _exactly(stream, 6)
     kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)

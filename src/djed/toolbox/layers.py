@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from djed.errors import ConflictError, UnreadableError, UnsafeError
-from djed.toolbox.archive import Budget, Caps
+from djed.toolbox.archive import CAPS, Budget, Caps, Extracted
 from djed.toolbox.confined import Confined, Parts, finish
 from djed.toolbox.folder import writing
 from djed.toolbox.inflate import inflated
@@ -25,23 +26,31 @@ _PLAIN = b".wh..wh."
 """What else begins so is a matter of the program that wrote the layer (aufs: ``.wh..wh.plnk``)."""
 _LINKABLE = frozenset({stat.S_IFREG, stat.S_IFLNK})
 _DEEPEST = 256
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Not blocking: to open a pipe for reading would wait for a writer.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 # --- Applying
 
 
-def apply(stream: BinaryIO, root: Path, *, caps: Caps = Caps(), name: str = "layer") -> None:
+def apply(stream: BinaryIO, root: Path, *, caps: Caps = CAPS, name: str = "layer") -> Extracted:
     """Put a layer, plain or gzip, over what is in ``root``: what it hides goes, what it brings replaces what is there.
 
-    Links are kept as the layer has them; on the way to an entry they are resolved inside ``root``. Devices and pipes below ``dev`` are left out.
-    Owners are not applied; modes lose what gives rights away, and leave the owner's. Raises as ``archive.extract`` does.
+    Links are kept as the layer has them; on the way to an entry they are resolved inside ``root``. Devices and pipes below ``dev`` are left
+    out. Owners are not applied; modes lose what gives rights away. Raises as ``archive.extract`` does.
     """
     budget = Budget(caps, name)
-    with writing(root), Confined(root, name=name, follow=True) as inside:
+    with writing(root), _confined(root, caps, name) as inside:
         layer = _Layer(inside, budget)
         reader = TarReader(inflated(stream, name=name, ratio=caps.ratio), name=name, complete=False)
         for entry in reader:
             layer.put(entry, reader)
+    return Extracted(entries=budget.entries, size=budget.size)
+
+
+def _confined(root: Path, caps: Caps, name: str) -> Confined:
+    return Confined(root, name=name, follow=True, folders=caps.entries, depth=caps.depth)
 
 
 class _Layer:
@@ -187,34 +196,17 @@ _Item: TypeAlias = "_Found | TextFile | None"
 def write_layer(trees: Sequence[Tree | TextFile], into: BinaryIO, *, epoch: int = 0) -> LayerWritten:
     """Write trees and files as one uncompressed layer, with the folders above them.
 
-    The same trees give the same bytes: entries are sorted, times are ``epoch``, names of owners are empty. Links are kept as links, hard ones
-    within a tree too. Of two files at one path the later one counts. Nobody may write to the trees meanwhile. Raises ``UnsafeError`` for
-    what is neither file, folder nor link, or is called like a whiteout, and ``ConflictError`` for a path that is both folder and file.
+    The same trees give the same bytes: entries are sorted, times are ``epoch``, names of owners are empty. Links are kept as links, hard
+    ones within a tree too. Of two files at one path the later one counts. Targets are not to lie behind a link of the image: the folders
+    above them would take its place. Nobody may write to the trees meanwhile. Raises ``UnsafeError`` for what is neither file, folder nor
+    link, or is called like a whiteout, and ``ConflictError`` for a path that is both folder and file.
     """
     items = _collect(trees)
-    writer = TarWriter(into, epoch=epoch)
-    first: dict[tuple[int, int, int], Parts] = {}
-    places: dict[Path, int] = {}
-    try:
+    with ExitStack() as stack:
+        writer = _LayerWriter(TarWriter(into, epoch=epoch), stack)
         for parts in sorted(items):
-            item = items[parts]
-            if isinstance(item, _Found):
-                if item.tree.source not in places:
-                    places[item.tree.source] = os.open(
-                        item.tree.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-                    )
-                _write_found(writer, parts, item, places[item.tree.source], first)
-            elif item is None:
-                writer.own(0, 0)
-                writer.folder(b"/".join(parts))
-            else:
-                writer.own(item.uid, item.gid)
-                writer.data(b"/".join(parts), item.data, item.mode & 0o777)
-    finally:
-        for descriptor in places.values():
-            os.close(descriptor)
-    digest, size = writer.close()
-    return LayerWritten(digest=digest, diff_id=digest, size=size)
+            writer.put(parts, items[parts])
+        return writer.close()
 
 
 def _collect(trees: Sequence[Tree | TextFile]) -> dict[Parts, _Item]:
@@ -260,45 +252,71 @@ def _parts(path: str) -> Parts:
     return parts
 
 
-def _write_found(
-    writer: TarWriter, parts: Parts, item: _Found, place: int, first: dict[tuple[int, int, int], Parts]
-) -> None:
-    name, status, tree = b"/".join(parts), item.status, item.tree
-    mode = status.st_mode & (0o1777 if stat.S_ISDIR(status.st_mode) else 0o777)
-    writer.own(tree.uid, tree.gid)
-    if stat.S_ISDIR(status.st_mode):
-        writer.folder(name, mode if tree.keep else 0o755)
-        return
-    if stat.S_ISLNK(status.st_mode):
-        writer.symlink(name, os.readlink(item.relative, dir_fd=place))
-        return
-    mode = mode if tree.keep else (0o755 if mode & 0o111 else 0o644)
-    if status.st_nlink > 1:
-        key = (place, status.st_dev, status.st_ino)
-        if (before := first.setdefault(key, parts)) != parts:
-            writer.link(name, b"/".join(before), mode)
+class _LayerWriter:
+    """Writes the entries of a layer, in the order in which they are put."""
+
+    def __init__(self, tar: TarWriter, stack: ExitStack) -> None:
+        self._tar, self._stack = tar, stack
+        self._sources: dict[Path, int] = {}
+        self._first: dict[tuple[int, int, int], bytes] = {}
+        """Names of files that have several, by source and inode."""
+
+    def put(self, parts: Parts, item: _Item) -> None:
+        name = b"/".join(parts)
+        if item is None:
+            self._tar.own(0, 0)
+            self._tar.folder(name)
+        elif isinstance(item, TextFile):
+            self._tar.own(item.uid, item.gid)
+            self._tar.data(name, item.data, item.mode & 0o777)
+        else:
+            self._tar.own(item.tree.uid, item.tree.gid)
+            self._found(name, item)
+
+    def close(self) -> LayerWritten:
+        digest, size = self._tar.close()
+        return LayerWritten(digest=digest, diff_id=digest, size=size)
+
+    def _found(self, name: bytes, item: _Found) -> None:
+        status, keep = item.status, item.tree.keep
+        source = self._source(item.tree.source)
+        if stat.S_ISDIR(status.st_mode):
+            self._tar.folder(name, status.st_mode & 0o1777 if keep else 0o755)
             return
-    descriptor = _open(place, item)
-    try:
-        mtime = max(int(status.st_mtime), 0) if tree.keep else None
-        writer.file(name, descriptor, os.fstat(descriptor).st_size, mode, mtime)
-    finally:
-        os.close(descriptor)
+        if stat.S_ISLNK(status.st_mode):
+            self._tar.symlink(name, os.readlink(item.relative, dir_fd=source))
+            return
+        mode = status.st_mode & 0o777 if keep else (0o755 if status.st_mode & 0o111 else 0o644)
+        if status.st_nlink > 1:
+            before = self._first.setdefault((source, status.st_dev, status.st_ino), name)
+            if before != name:
+                self._tar.link(name, before, mode)
+                return
+        self._file(name, item, source, mode)
 
+    def _file(self, name: bytes, item: _Found, source: int, mode: int) -> None:
+        # The walk has seen no link on this path, and nobody writes there meanwhile.
+        try:
+            file = os.open(item.relative, _FILE, dir_fd=source)
+        except OSError as error:
+            raise UnreadableError(f"{shown(item.relative)} cannot be read: {error.strerror}.") from error
+        try:
+            mtime = max(int(item.status.st_mtime), 0) if item.tree.keep else None
+            size = os.fstat(file).st_size
+            self._tar.file(name, lambda view: os.readv(file, [view]), size, mode=mode, mtime=mtime)
+        finally:
+            os.close(file)
 
-def _open(place: int, item: _Found) -> int:
-    # The walk has seen no link on this path, and nobody writes there meanwhile.
-    try:
-        return os.open(
-            item.relative, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place
-        )
-    except OSError as error:
-        raise UnreadableError(f"{shown(item.relative)} cannot be read: {error.strerror}.") from error
+    def _source(self, folder: Path) -> int:
+        if folder not in self._sources:
+            self._sources[folder] = os.open(folder, _FOLDER)
+            self._stack.callback(os.close, self._sources[folder])
+        return self._sources[folder]
 
 
 def _walk(tree: Tree) -> Iterator[tuple[bytes, os.stat_result]]:
     """Every entry below, the folder itself first, as a path with its status; by descriptors, following nothing."""
-    top = os.open(tree.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    top = os.open(tree.source, _FOLDER)
     try:
         status = os.fstat(top)
         yield b"", status
@@ -322,9 +340,7 @@ def _below(folder: int, prefix: bytes, tree: Tree, device: int) -> Iterator[tupl
                 inner.append(name)
     for name in inner:
         try:
-            descriptor = os.open(
-                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
-            )
+            descriptor = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
         except OSError as error:
             raise UnreadableError(f"{shown(prefix + name)} cannot be read: {error.strerror}.") from error
         try:

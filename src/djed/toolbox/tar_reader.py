@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from djed.errors import UnreadableError, UnsafeError
 from djed.toolbox.tar_sparse import Segment, check_map, gnu_map, pax_map
 
-__all__ = ["BLOCK", "TarEntry", "TarReader", "shown"]
+__all__ = ["BLOCK", "TarEntry", "TarReader", "shown", "write_all"]
 
 BLOCK = 512
 _CHUNK = 2**18
@@ -59,6 +59,13 @@ def shown(name: bytes) -> str:
     return text if len(text) <= 200 else f"{text[:160]}…{text[-30:]}"
 
 
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of it, however little the system takes at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 class TarReader:
     """The entries of a stream, one after another; the content of one is taken before the next, or passed over.
 
@@ -91,20 +98,12 @@ class TarReader:
             self._copy(descriptor, segment.size)
         os.ftruncate(descriptor, entry.size)
 
-    def content(self) -> Iterator[memoryview]:
-        """The stored bytes of the entry, in parts that are good until the next is asked for."""
-        while self._left:
-            part = self._take(self._left)
-            self._left -= len(part)
-            yield part
-
     def _copy(self, descriptor: int, size: int) -> None:
         self._left -= size
         while size:
             part = self._take(size)
             size -= len(part)
-            while part:
-                part = part[os.write(descriptor, part) :]
+            write_all(descriptor, part)
 
     # --- Bytes
 

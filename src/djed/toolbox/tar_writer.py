@@ -1,4 +1,4 @@
-"""Tar archives written front to back, the same bytes for the same entries: owners, times and modes are what the caller says and nothing else.
+"""Tar archives written front to back, the same bytes for the same entries: owners, times and modes are what the caller says.
 
 The format is GNU's: long names and numbers of any size, as raw bytes, understood by every reader.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
 from djed.errors import ToolError
@@ -22,7 +23,7 @@ class TarWriter:
     """Writes to a stream, and hashes what it writes."""
 
     def __init__(self, into: BinaryIO, *, epoch: int = 0, uid: int = 0, gid: int = 0) -> None:
-        self._into, self._epoch = into, b"%011o" % epoch
+        self._into, self._epoch = into, epoch
         self._hash = hashlib.sha256()
         self._buffer = memoryview(bytearray(_BUFFER))
         self._used, self._size = 0, 0
@@ -50,15 +51,21 @@ class TarWriter:
         self._put(data + bytes(-len(data) % _BLOCK))
 
     def file(
-        self, name: bytes, descriptor: int, size: int, mode: int = 0o644, mtime: int | None = None
+        self,
+        name: bytes,
+        read: Callable[[memoryview], int],
+        size: int,
+        *,
+        mode: int = 0o644,
+        mtime: int | None = None,
     ) -> None:
-        """A file of the next ``size`` bytes of an open one. Raises ``ToolError`` where it has less."""
+        """A file of ``size`` bytes that ``read`` puts where it is told. Raises ``ToolError`` where they are fewer."""
         self._header(name, b"0", mode=mode, size=size, mtime=mtime)
         left = size
         while left:
             if self._used == _BUFFER:
                 self._flush()
-            taken = os.readv(descriptor, [self._buffer[self._used : self._used + left]])
+            taken = read(self._buffer[self._used : self._used + left])
             if not taken:
                 raise ToolError(f"{os.fsdecode(name)!r:.200} became shorter while it was read.")
             left -= taken
@@ -85,8 +92,8 @@ class TarWriter:
             self._long(b"K", target)
         if len(name) > 100:
             self._long(b"L", name)
-        time = self._epoch if mtime is None else b"%011o" % mtime
-        before = b"%s%07o\0%s%s%s\0" % (
+        time = _octal(self._epoch if mtime is None else mtime, 12)
+        before = b"%s%07o\0%s%s%s" % (
             name[:100].ljust(100, b"\0"),
             mode,
             self._owner,
@@ -99,10 +106,10 @@ class TarWriter:
 
     def _long(self, flag: bytes, text: bytes) -> None:
         data = text + b"\0"
-        before = b"%s0000000\x000000000\x000000000\0%s%s\0" % (
+        before = b"%s0000000\x000000000\x000000000\0%s%s" % (
             _LONG.ljust(100, b"\0"),
             _octal(len(data), 12),
-            b"0" * 11,
+            _octal(0, 12),
         )
         after = flag + bytes(100) + b"ustar  \0"
         total = sum(before) + sum(after) + 8 * 32
@@ -122,7 +129,8 @@ class TarWriter:
     def _flush(self) -> None:
         full = self._buffer[: self._used]
         self._hash.update(full)
-        self._into.write(full)
+        while full:
+            full = full[self._into.write(full) :]
         self._size += self._used
         self._used = 0
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from djed.toolbox.oci.layout import Layout, read_config
-from djed.toolbox.oci.nouns import CONFIG, LAYER, LAYERS, MANIFEST, Descriptor, OciImage
+from djed.toolbox.oci.layout import Layout
+from djed.toolbox.oci.nouns import LAYER, Descriptor, OciImage
 from djed.toolbox.oci.writing import NewLayout, canonical
 
 __all__ = ["LayerFile", "extend"]
@@ -39,9 +39,10 @@ def extend(
 ) -> OciImage:
     """Write a new layout with ``image`` and these layers above it.
 
-    ``config`` changes what containers get (``Env``, ``Entrypoint``, ``Cmd``, ``WorkingDir``, ``User``, ``Labels`` …): ``Env``, a mapping or a
-    list of ``NAME=value``, and ``Labels`` are merged by name, everything else is replaced, or removed by None. The same input gives the same
-    digest. Blobs are other names of the files given, where the file system allows; without ``complete`` those of ``image`` are left out.
+    ``config`` changes what containers get (``Env``, ``Entrypoint``, ``Cmd``, ``WorkingDir``, ``User``, ``Labels`` …): ``Env``, a mapping
+    or a list of ``NAME=value``, and ``Labels`` are merged by name, everything else is replaced, or removed by None. The same input gives
+    the same digest. Blobs are other names of the files given, where the file system allows; without ``complete`` those of ``image`` are
+    left out, for the caller to add.
     """
     new = NewLayout(into)
     source = Layout(layout)
@@ -51,20 +52,8 @@ def extend(
     for one in layers:
         new.link(one.path, one.digest)
         added.append(Descriptor(media_type=LAYER, digest=one.digest, size=one.size))
-    settings = _config(
-        image, layers, config, datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    )
-    written = new.bytes(canonical(settings), CONFIG)
-    kept = [
-        {"mediaType": LAYERS[one.media_type], "digest": one.digest, "size": one.size} for one in image.layers
-    ]
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": written.as_json(),
-        "layers": [*kept, *(one.as_json() for one in added)],
-    }
-    new.finish(new.bytes(canonical(manifest), MANIFEST), read_config(canonical(settings))[1])
+    created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    new.finish(canonical(_config(image, layers, config, created)), [*image.layers, *added])
     return Layout(into).choose(image.arch)
 
 

@@ -9,31 +9,30 @@ import posixpath
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from djed.errors import RefusedError, UnreadableError, UnsafeError
-from djed.toolbox.archive import Budget, Caps, extract
+from djed.toolbox.archive import CAPS, Budget, Caps, extract
 from djed.toolbox.folder import writing
 from djed.toolbox.fs import remove_tree
 from djed.toolbox.inflate import inflated
 from djed.toolbox.layers import Tree, write_layer
-from djed.toolbox.oci.layout import Layout, Verified, read_config
+from djed.toolbox.oci.layout import Layout, Verified
 from djed.toolbox.oci.nouns import (
     CONFIG,
-    CONFIGS,
     LAYER,
-    LAYER_GZIP,
     LAYERS,
     MANIFEST,
     Descriptor,
     OciImage,
-    Platform,
     descriptor_of,
     parse,
     platform_of,
+    read_config,
 )
-from djed.toolbox.oci.writing import NewLayout, canonical
+from djed.toolbox.oci.writing import NewLayout, Unfinished, canonical
 from djed.toolbox.tar_reader import TarReader
 
 __all__ = ["ImageKind", "import_image"]
@@ -42,41 +41,43 @@ ImageKind = Literal["oci", "oci-archive", "docker-archive", "rootfs"]
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BEGINNING = "1970-01-01T00:00:00Z"
-_CAPS = Caps(entries=10_000)
-"""Of an archive of an image, whose entries are blobs."""
+_BLOBS = 10_000
+"""Entries of an archive of an image."""
+_BUFFER = 2**18
 
 
-def import_image(source: Path, kind: ImageKind, into: Path, *, arch: str, caps: Caps = Caps()) -> OciImage:
+def import_image(source: Path, kind: ImageKind, into: Path, *, arch: str, caps: Caps = CAPS) -> OciImage:
     """Write the image for a machine that ``source`` holds as the one image of a new layout.
 
-    What ``kind`` says: a layout, a tar of one, what ``docker save`` wrote, or a root file system (a folder, or a tar of one, also with bzip2 or
-    xz). Every digest and size is checked. Raises ``UnreadableError``, ``UnsafeError``, and ``RefusedError`` for an image that is for
-    another machine, or one of several that could be meant.
+    What ``kind`` says: a layout, a tar of one, what ``docker save`` wrote, or a root file system (a folder, or a tar of one, also with
+    bzip2 or xz). Every digest and size is checked. The digest of the image stays what it is, unless it has to be said in the OCI's words. Raises
+    ``UnreadableError``, ``UnsafeError``, and ``RefusedError`` for an image that is for another machine, or one of several that could be
+    meant. What was written until then is the caller's to remove.
     """
     if not os.path.lexists(source):
         raise UnreadableError(f"There is no {source}.", hint="Check the path of the base image.")
     if kind == "rootfs":
         _from_root(source, into, arch, caps)
     elif kind == "oci":
-        _from_layout(Layout(source), into, arch, move=False)
+        _from_layout(Layout(source), into, arch, ours=False)
     else:
-        with _extracted(source, into) as folder:
-            if kind == "oci-archive" or (folder / "index.json").is_file():
-                _from_layout(Layout(folder), into, arch, move=True)
+        with _extracted(source, into, caps) as folder:
+            if kind == "oci-archive" or os.path.lexists(folder / "index.json"):
+                _from_layout(Layout(folder), into, arch, ours=True)
             else:
                 _from_docker(Layout(folder), into, arch, caps)
     return Layout(into).choose(arch)
 
 
 @contextmanager
-def _extracted(source: Path, into: Path) -> Iterator[Path]:
-    """An archive, unpacked beside the layout that is to be written."""
+def _extracted(source: Path, into: Path, caps: Caps) -> Iterator[Path]:
+    """An archive, unpacked where the layout will be written."""
     with writing(into):
         into.mkdir(exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".unpacked-", dir=into))
     try:
         with _opened(source) as stream:
-            extract(stream, folder, caps=_CAPS, name=source.name)
+            extract(stream, folder, caps=replace(caps, entries=min(caps.entries, _BLOBS)), name=source.name)
         yield folder
     finally:
         remove_tree(folder)
@@ -85,126 +86,99 @@ def _extracted(source: Path, into: Path) -> Iterator[Path]:
 @contextmanager
 def _opened(source: Path) -> Iterator[BinaryIO]:
     try:
-        stream = source.open("rb")
+        stream = source.open("rb", buffering=0)
     except OSError as error:
         raise UnreadableError(f"{source} cannot be read: {error.strerror}.") from error
     with stream:
-        yield stream
+        yield io.BufferedReader(stream, _BUFFER)
 
 
-def _from_layout(layout: Layout, into: Path, arch: str, *, move: bool) -> None:
-    """Copy what the image consists of; ``move`` takes files that are ours already as they are, once they are checked."""
+def _from_layout(layout: Layout, into: Path, arch: str, *, ours: bool) -> None:
+    """Copy what the image consists of; files that are ``ours`` already become those of the new layout once they are checked."""
     manifest, image = layout.find(arch)
     new = NewLayout(into)
     config = descriptor_of(image.manifest["config"], "manifest")
-    for descriptor in _distinct((config, *image.layers)):
+    for descriptor in {one.digest: one for one in (config, *image.layers)}.values():
         with layout.open(descriptor) as stream:
-            if not move:
+            if not ours:
                 new.stream(stream, descriptor.media_type)
                 continue
-            while stream.read(2**20):
+            while stream.read(_BUFFER):
                 pass
         new.link(layout.folder / descriptor.blob, descriptor.digest)
-    if manifest.media_type == MANIFEST and _is_oci(image):
-        written = new.bytes(layout.read(manifest), MANIFEST)
+    if _is_oci(manifest, image, config):
+        new.finish_as(layout.read(manifest), layout.read(config))
     else:
-        written = new.bytes(canonical(_as_oci(image, config)), MANIFEST)
-    new.finish(written, read_config(layout.read(config))[1])
+        new.finish(layout.read(config), image.layers)
 
 
-def _distinct(descriptors: tuple[Descriptor, ...]) -> list[Descriptor]:
-    return list({descriptor.digest: descriptor for descriptor in descriptors}.values())
-
-
-def _is_oci(image: OciImage) -> bool:
-    types = [image.manifest["config"]["mediaType"], *(layer.media_type for layer in image.layers)]
-    declared = image.manifest.get("mediaType", MANIFEST)
-    return declared == MANIFEST and types[0] == CONFIG and all(LAYERS[name] == name for name in types[1:])
-
-
-def _as_oci(image: OciImage, config: Descriptor) -> dict[str, Any]:
-    """The manifest of a Docker image, said in the OCI's words; the configuration is the same in both."""
-    assert config.media_type in CONFIGS
-    layers = [
-        {"mediaType": LAYERS[one.media_type], "digest": one.digest, "size": one.size} for one in image.layers
-    ]
-    return {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {"mediaType": CONFIG, "digest": config.digest, "size": config.size},
-        "layers": layers,
-    }
+def _is_oci(manifest: Descriptor, image: OciImage, config: Descriptor) -> bool:
+    """Whether the manifest can stay as it is. A Docker one says the same in other words."""
+    layers = all(LAYERS[layer.media_type] == layer.media_type for layer in image.layers)
+    declared = {manifest.media_type, image.manifest.get("mediaType", MANIFEST)}
+    return layers and declared == {MANIFEST} and config.media_type == CONFIG
 
 
 # --- docker save, in the form that has no layout
 
 
 def _from_docker(folder: Layout, into: Path, arch: str, caps: Caps) -> None:
-    listed = parse(folder.read_file("manifest.json"), "manifest.json")
-    if not isinstance(listed, list) or not listed:
-        raise UnreadableError("manifest.json lists no images that can be read.")
-    wanted, found = platform_of(arch), []
-    for entry in listed:
-        if not isinstance(entry, dict):
-            raise UnreadableError("manifest.json lists no images that can be read.")
-        data = folder.read_file(_inside(folder, entry.get("Config")))
-        platform = read_config(data)[1]
-        found.append((entry, data, platform))
-    fitting = [one for one in found if (one[2].os, one[2].architecture) == (wanted.os, wanted.architecture)]
-    if len({one[1] for one in fitting}) > 1:
-        names = sorted(str(tag) for entry, _, _ in fitting for tag in entry.get("RepoTags") or ["(no name)"])
-        raise RefusedError(
-            f"The archive holds several images: {', '.join(names)[:500]}.",
-            hint="Save the one you mean alone.",
-        )
-    # One for another machine is refused as everywhere, when the new layout is read.
-    entry, data, platform = (fitting or found)[0]
-    _write_docker(folder, entry, data, platform, into, caps)
-
-
-def _write_docker(
-    folder: Layout, entry: dict[str, Any], data: bytes, platform: Platform, into: Path, caps: Caps
-) -> None:
+    entry, data = _saved(folder, arch)
     paths, diff_ids = entry.get("Layers"), read_config(data)[2]
     if not isinstance(paths, list) or len(paths) != len(diff_ids):
         raise UnreadableError("manifest.json and the configuration of the image list different layers.")
     new = NewLayout(into)
-    config = new.bytes(data, CONFIG)
     layers = []
     for path, diff_id in zip(paths, diff_ids, strict=True):
         name = f"The layer {path!r:.100}"
-        with folder.regular(_inside(folder, path), path) as raw:
-            head = raw.peek(2)[:2]
-            stream: BinaryIO = raw
-            if head == b"\x1f\x8b":
-                plain = inflated(raw, name=name, ratio=caps.ratio)
-                with io.BufferedReader(Verified(plain, diff_id, None, name), 2**18) as checked:
-                    while checked.read(2**20):
-                        pass
-        with folder.regular(_inside(folder, path), path) as raw:
-            stream = (
-                raw if head == b"\x1f\x8b" else io.BufferedReader(Verified(raw, diff_id, None, name), 2**18)
-            )
-            layers.append(new.stream(stream, LAYER_GZIP if head == b"\x1f\x8b" else LAYER))
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": config.as_json(),
-        "layers": [layer.as_json() for layer in layers],
-    }
-    new.finish(new.bytes(canonical(manifest), MANIFEST), platform)
+        with folder.regular(_inside(folder, path), name) as raw:
+            plain = inflated(raw, name=name, ratio=caps.ratio)
+            # There is no digest but that of the layer without compression, so this is how it is kept.
+            with io.BufferedReader(Verified(plain, diff_id, name=name), _BUFFER) as checked:
+                layers.append(new.stream(checked, LAYER))
+    new.finish(data, layers)
+
+
+def _saved(folder: Layout, arch: str) -> tuple[dict[str, Any], bytes]:
+    """What manifest.json says of the image for a machine, and its configuration."""
+    listed = parse(folder.read_file("manifest.json"), "manifest.json")
+    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
+        raise UnreadableError("manifest.json lists no images that can be read.")
+    wanted = platform_of(arch)
+    found: dict[bytes, dict[str, Any]] = {}
+    fitting: dict[bytes, dict[str, Any]] = {}
+    for entry in listed:
+        data = folder.read_file(_inside(folder, entry.get("Config")))
+        platform = read_config(data)[1]
+        found[data] = entry
+        if (platform.os, platform.architecture) == (wanted.os, wanted.architecture):
+            fitting[data] = entry
+    if len(fitting) > 1:
+        tags = [
+            str(tag) for entry in fitting.values() for tag in entry.get("RepoTags") or ("without a name",)
+        ]
+        raise RefusedError(
+            f"There are {len(fitting)} images in the archive: {', '.join(sorted(tags))[:500]}.",
+            hint="Save the one you mean alone.",
+        )
+    # One that is for another machine is refused as everywhere: when the new layout is read.
+    data, entry = next(iter((fitting or found).items()))
+    return entry, data
 
 
 def _inside(folder: Layout, path: object) -> str:
     """A path of the archive; where it is a link, as repeated layers are, what that leads to."""
-    if not isinstance(path, str) or path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise UnsafeError(f"manifest.json names {path!r:.100}, which is no path inside.")
-    place = folder.folder / path
-    if place.is_symlink():
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.readlink(place)))  # noqa: PTH115
-        if path.startswith(("/", "..")):
-            raise UnsafeError(f"manifest.json names {path!r:.100}, which is no path inside.")
-    return path
+    if isinstance(path, str) and _plain(path):
+        place = folder.folder / path
+        if place.is_symlink():
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(place.readlink())))
+        if _plain(path):
+            return path
+    raise UnsafeError(f"manifest.json names {path!r:.100}, which is no path inside.")
+
+
+def _plain(path: str) -> bool:
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
 
 
 # --- A root file system
@@ -218,9 +192,8 @@ def _from_root(source: Path, into: Path, arch: str, caps: Caps) -> None:
             digest, size = written.digest, written.size
         else:
             with _opened(source) as stream:
-                digest, size = _copy_tar(stream, blob.file, source.name, caps)
+                digest, size = _copy_tar(stream, blob, source.name, caps)
         blob.keep(digest)
-    layer = Descriptor(media_type=LAYER, digest=digest, size=size)
     platform = platform_of(arch)
     config = {
         "architecture": platform.architecture,
@@ -232,21 +205,15 @@ def _from_root(source: Path, into: Path, arch: str, caps: Caps) -> None:
     }
     if platform.variant:
         config["variant"] = platform.variant
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": new.bytes(canonical(config), CONFIG).as_json(),
-        "layers": [layer.as_json()],
-    }
-    new.finish(new.bytes(canonical(manifest), MANIFEST), platform)
+    new.finish(canonical(config), [Descriptor(media_type=LAYER, digest=digest, size=size)])
 
 
-def _copy_tar(stream: BinaryIO, into: BinaryIO, name: str, caps: Caps) -> tuple[str, int]:
+def _copy_tar(stream: BinaryIO, into: Unfinished, name: str, caps: Caps) -> tuple[str, int]:
     """Copy a tar without its compression, reading every header of it on the way. Returns digest and size."""
     plain = inflated(stream, name=name, ratio=caps.ratio, formats=("gzip", "bzip2", "xz"))
     tee = _Tee(plain, into)
     budget = Budget(caps, name)
-    for entry in TarReader(io.BufferedReader(tee, 2**18), name=name):
+    for entry in TarReader(io.BufferedReader(tee, _BUFFER), name=name):
         budget.admit(entry.name, entry.size, entry.stored)
     return "sha256:" + tee.hash.hexdigest(), tee.size
 
@@ -254,7 +221,7 @@ def _copy_tar(stream: BinaryIO, into: BinaryIO, name: str, caps: Caps) -> tuple[
 class _Tee(io.RawIOBase):
     """A stream that is copied and hashed while it is read."""
 
-    def __init__(self, stream: io.BufferedReader, into: BinaryIO) -> None:
+    def __init__(self, stream: io.BufferedReader, into: Unfinished) -> None:
         self._stream, self._into = stream, into
         self.hash, self.size = hashlib.sha256(), 0
 

@@ -6,12 +6,14 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from djed.errors import RefusedError, UnreadableError, UnsafeError
-from djed.toolbox.archive import Caps
+from djed.toolbox.archive import CAPS, Caps
+from djed.toolbox.folder import writing
 from djed.toolbox.inflate import inflated
 from djed.toolbox.layers import apply
 from djed.toolbox.oci.nouns import (
@@ -25,9 +27,10 @@ from djed.toolbox.oci.nouns import (
     descriptor_of,
     parse,
     platform_of,
+    read_config,
 )
 
-__all__ = ["Layout", "Verified", "read_config", "unpack"]
+__all__ = ["Layout", "Verified", "unpack"]
 
 _BUFFER = 2**18
 _JSON = 4 * 2**20
@@ -39,16 +42,30 @@ _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
 class Verified(io.RawIOBase):
-    """A stream that raises ``UnsafeError`` at its end, or as soon as it is too long, if it is not what its digest says."""
+    """A stream that raises ``UnsafeError`` at its end, or as soon as it is too long, if it is not what its digest says.
 
-    def __init__(self, stream: BinaryIO, digest: str, size: int | None, name: str) -> None:
+    It closes ``stream``, and what lies ``below`` that.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        digest: str,
+        *,
+        name: str,
+        size: int | None = None,
+        below: BinaryIO | None = None,
+    ) -> None:
         self._stream, self._digest, self._size, self._name = stream, digest, size, name
+        self._below = below
         self._hash, self._seen = hashlib.sha256(), 0
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def readinto(self, target: memoryview) -> int:  # type: ignore[override]  # io hands over a memoryview
+        """Read on; at the end, see whether it was right."""
         count = cast("io.BufferedIOBase", self._stream).readinto(target)
         self._seen += count
         if count:
@@ -60,7 +77,10 @@ class Verified(io.RawIOBase):
         return count
 
     def close(self) -> None:
+        """Close all."""
         self._stream.close()
+        if self._below is not None:
+            self._below.close()
         super().close()
 
 
@@ -71,24 +91,27 @@ class Layout:
         self.folder = folder
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        """The blob as it is stored. Raises ``UnreadableError`` where it is missing; ``UnsafeError``, at the end at the latest, where it is
-        not what the descriptor says."""
+        """The blob as it is stored.
+
+        Raises ``UnreadableError`` where it is missing; ``UnsafeError``, at its end at the latest, where it is not what the descriptor says.
+        """
         name = f"blob {descriptor.digest}"
         file = self.regular(descriptor.blob, name)
         if os.fstat(file.fileno()).st_size != descriptor.size:
             file.close()
             raise UnsafeError(f"The {name} is not as long as is said of it ({descriptor.size} bytes).")
-        return io.BufferedReader(Verified(file, descriptor.digest, descriptor.size, f"The {name}"), _BUFFER)
+        return io.BufferedReader(
+            Verified(file, descriptor.digest, size=descriptor.size, name=f"The {name}"), _BUFFER
+        )
 
-    def open_tar(self, descriptor: Descriptor, diff_id: str, *, ratio: float = Caps().ratio) -> BinaryIO:
+    def open_tar(self, descriptor: Descriptor, diff_id: str, *, ratio: float = CAPS.ratio) -> BinaryIO:
         """A layer without its compression, checked like ``open``, and against its ``diff_id``."""
         raw = self.open(descriptor)
         if descriptor.digest == diff_id:
             return raw
         name = f"The layer {descriptor.digest}"
-        return io.BufferedReader(
-            Verified(inflated(raw, name=name, ratio=ratio), diff_id, None, name), _BUFFER
-        )
+        plain = inflated(raw, name=name, ratio=ratio)
+        return io.BufferedReader(Verified(plain, diff_id, name=name, below=raw), _BUFFER)
 
     def read(self, descriptor: Descriptor) -> bytes:
         """A small blob: an index, a manifest or a configuration."""
@@ -114,35 +137,41 @@ class Layout:
     def find(self, arch: str) -> tuple[Descriptor, OciImage]:
         """The image for a machine, with the descriptor of its manifest."""
         wanted = platform_of(arch)
-        found: dict[str, tuple[Descriptor, Platform]] = {}
-        for descriptor in self._manifests(self.read_file("index.json"), "index.json", 0):
-            if len(found) >= _MANIFESTS:
-                raise UnsafeError(f"The image lists more than {_MANIFESTS} manifests.")
-            if platform := descriptor.platform or self._platform(descriptor):
-                found.setdefault(descriptor.digest, (descriptor, platform))
-        fitting = [pair for pair in found.values() if _fits(pair[1], wanted)]
+        found = [
+            (descriptor, platform)
+            for descriptor in self._manifests(self.read_file("index.json"), "index.json", 0, set())
+            if (platform := descriptor.platform or self._platform(descriptor))
+        ]
+        fitting = [pair for pair in found if _fits(pair[1], wanted)]
         exact = [pair for pair in fitting if pair[1].variant in {None, wanted.variant}]
         if not fitting:
-            raise _wrong([platform for _, platform in found.values()], wanted)
+            raise _wrong([platform for _, platform in found], wanted)
         chosen = exact if len(fitting) > 1 and exact else fitting
         if len(chosen) > 1:
             raise _ambiguous([descriptor for descriptor, _ in chosen], wanted)
         return chosen[0][0], self._image(chosen[0][0], arch, wanted)
 
-    def _manifests(self, data: bytes, what: str, depth: int) -> Iterator[Descriptor]:
-        """Every manifest that an index names, and those in the indexes that it names."""
+    def _manifests(self, data: bytes, what: str, depth: int, seen: set[str]) -> Iterator[Descriptor]:
+        """Every manifest that an index names, and those in the indexes that it names; each once."""
         index = parse(data, what)
         listed = index.get("manifests") if isinstance(index, dict) else None
         if not isinstance(listed, list) or len(listed) > _MANIFESTS:
             raise UnreadableError(f"{what} lists no manifests that can be read.")
         for value in listed:
             descriptor = descriptor_of(value, what)
+            if descriptor.digest in seen:
+                continue
+            seen.add(descriptor.digest)
+            if len(seen) > _MANIFESTS:
+                raise UnsafeError(f"The image lists more than {_MANIFESTS} manifests.")
             if descriptor.media_type in MANIFESTS:
                 yield descriptor
             elif descriptor.media_type in INDEXES:
                 if depth >= _DEEPEST:
                     raise UnsafeError(f"The image has indexes in one another, deeper than {_DEEPEST}.")
-                yield from self._manifests(self.read(descriptor), f"index {descriptor.digest}", depth + 1)
+                yield from self._manifests(
+                    self.read(descriptor), f"index {descriptor.digest}", depth + 1, seen
+                )
 
     def _platform(self, descriptor: Descriptor) -> Platform | None:
         """What the configuration of a manifest says; None for one that is no image."""
@@ -206,34 +235,16 @@ class Layout:
         return os.fdopen(file, "rb")
 
 
-def read_config(data: bytes) -> tuple[Mapping[str, Any], Platform, tuple[str, ...]]:
-    """A configuration, what it is for, and the digests of its layers."""
-    config = parse(data, "The configuration of the image")
-    rootfs = config.get("rootfs") if isinstance(config, dict) else None
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    system, architecture = (
-        (config.get("os"), config.get("architecture")) if isinstance(config, dict) else (0, 0)
-    )
-    if not (isinstance(diff_ids, list) and all(isinstance(digest, str) for digest in diff_ids)):
-        raise UnreadableError("The configuration of the image lists no layers that can be read.")
-    if not (isinstance(system, str) and isinstance(architecture, str)):
-        raise UnreadableError("The configuration of the image does not say what machine it is for.")
-    variant = config.get("variant")
-    platform = Platform(
-        os=system,
-        architecture=architecture,
-        variant=variant if isinstance(variant, str) and variant else None,
-    )
-    return config, platform, tuple(diff_ids)
-
-
-def unpack(layout: Path, image: OciImage, root: Path, *, caps: Caps = Caps()) -> None:
+def unpack(layout: Path, image: OciImage, root: Path, *, caps: Caps = CAPS) -> None:
     """Apply the layers of an image, lowest first, to the folder ``root``, which is made where it is missing."""
-    root.mkdir(exist_ok=True)
+    with writing(root):
+        root.mkdir(exist_ok=True)
     source = Layout(layout)
     for layer, diff_id in zip(image.layers, image.diff_ids, strict=True):
         with source.open_tar(layer, diff_id, ratio=caps.ratio) as stream:
-            apply(stream, root, caps=caps, name=f"layer {layer.digest}")
+            done = apply(stream, root, caps=caps, name=f"layer {layer.digest}")
+        # The caps are those of the whole image.
+        caps = replace(caps, entries=caps.entries - done.entries, size=caps.size - done.size)
 
 
 def _layer(descriptor: Descriptor) -> Descriptor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "descriptor_of",
     "parse",
     "platform_of",
+    "read_config",
 ]
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -143,7 +144,7 @@ def descriptor_of(value: object, what: str) -> Descriptor:
     if not isinstance(value, dict):
         raise UnreadableError(f"{what} holds a descriptor that cannot be read.")
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
-    if not (isinstance(media_type, str) and isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+    if not (isinstance(media_type, str) and isinstance(digest, str) and _is_digest(digest)):
         raise UnreadableError(f"{what} names a blob by {digest!r:.100}, which is no sha256 digest.")
     if type(size) is not int or size < 0:
         raise UnreadableError(f"{what} says nothing usable about the size of {digest}.")
@@ -166,5 +167,52 @@ def _platform(value: object) -> Platform | None:
     if not (isinstance(system, str) and isinstance(architecture, str)):
         return None
     return Platform(
-        os=system, architecture=architecture, variant=variant if isinstance(variant, str) else None
+        os=system,
+        architecture=architecture,
+        variant=variant if isinstance(variant, str) and variant else None,
     )
+
+
+def read_config(data: bytes) -> tuple[Mapping[str, Any], Platform, tuple[str, ...]]:
+    """A configuration, what it is for, and the digests of its layers. Whatever is known to be in it is of the type that it should be."""
+    config = parse(data, "The configuration of the image")
+    if not isinstance(config, dict):
+        raise UnreadableError("The configuration of the image cannot be read.")
+    rootfs = config.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(diff_ids, list) or not all(_is_digest(digest) for digest in diff_ids):
+        raise UnreadableError("The configuration of the image lists no layers that can be read.")
+    platform = _platform(config)
+    if platform is None:
+        raise UnreadableError("The configuration of the image does not say what machine it is for.")
+    inner = config.get("config")
+    if not isinstance(inner, dict | None) or not isinstance(config.get("history"), list | None):
+        raise UnreadableError("The configuration of the image cannot be read.")
+    for key, value in (inner or {}).items():
+        if not _SHAPES.get(key, lambda _: True)(value):
+            raise UnreadableError(f"{key} in the configuration of the image cannot be read.")
+    return config, platform, tuple(diff_ids)
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _texts(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(text, str) for text in value))
+
+
+def _pairs(value: object) -> bool:
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+    )
+
+
+_SHAPES: Mapping[str, Callable[[object], bool]] = {
+    "Env": _texts,
+    "Cmd": _texts,
+    "Entrypoint": _texts,
+    "Labels": _pairs,
+    "User": lambda value: isinstance(value, str | None),
+    "WorkingDir": lambda value: isinstance(value, str | None),
+}
