@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from djed.build import Assembly, Builder, VenvBuilder
+from djed.build import Assembly, Builder
+from djed.build.venv import VenvBuilder
 from djed.testing.builder_contract import BuilderContract
 from tests.support.assemblies import ASSEMBLY, install, locked
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from djed.build import Assembly, Builder, WheelBuilder
+from djed.build import Assembly, Builder
+from djed.build.wheel import WheelBuilder
 from djed.testing.builder_contract import BuilderContract
 from tests.support.assemblies import ASSEMBLY, SOURCE, locked
 

@@ -11,8 +11,6 @@ import pytest
 
 from djed.build import (
     BuildError,
-    VenvBuilder,
-    WheelBuilder,
     check_manifest,
     given_lock,
     needs_lock_job,
@@ -20,6 +18,8 @@ from djed.build import (
     render_lock,
     source_packages,
 )
+from djed.build.venv import VenvBuilder
+from djed.build.wheel import WheelBuilder
 from djed.config import Config
 from djed.errors import ToolError
 from djed.model.hardware import Node

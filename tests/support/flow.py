@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from djed.build import BUILDERS, Builder
+from djed.build import Builder, Builders
 from djed.config import Config
 from djed.model.artifact import Artifact, Content
 from djed.model.hardware import Node
@@ -34,9 +34,7 @@ class FakeContext:
     nodes: Sequence[Node] = (
         replace(NODE, hardware=replace(NODE.hardware, cores=4, memory=2**33), sandboxes=("none", "bwrap")),
     )
-    builders: Mapping[str, Builder] = field(
-        default_factory=lambda: {kind: make() for kind, make in BUILDERS.items()}
-    )
+    builders: Mapping[str, Builder] = field(default_factory=Builders)
     index_settings: Mapping[str, str] = field(default_factory=dict)
     lock: Lock | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)

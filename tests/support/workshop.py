@@ -7,16 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from djed.build import (
-    Assembly,
-    Sealed,
-    VenvBuilder,
-    WheelBuilder,
-    host_digest,
-    read_lock,
-    render_lock,
-    source_packages,
-)
+from djed.build import Assembly, Sealed, host_digest, read_lock, render_lock, source_packages
+from djed.build.venv import VenvBuilder
+from djed.build.wheel import WheelBuilder
 from djed.config import Config
 from djed.model.artifact import Artifact
 from djed.model.hardware import Interpreter, Node

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from djed.build.base import BuildError, host_digest, uv_settings
 from djed.build.interface import Assembly, Builder, Sealed
 from djed.build.lock import given_lock, lock_key, needs_lock_job, read_lock, render_lock, source_packages
 from djed.build.manifest import check_manifest
-from djed.build.venv import VenvBuilder
-from djed.build.wheel import WheelBuilder
-from djed.model.artifact import ArtifactKind
 
 __all__ = [
     "BUILDERS",
     "Assembly",
     "BuildError",
     "Builder",
+    "Builders",
     "Sealed",
-    "VenvBuilder",
-    "WheelBuilder",
     "check_manifest",
     "given_lock",
     "host_digest",
@@ -29,5 +28,32 @@ __all__ = [
     "uv_settings",
 ]
 
-BUILDERS: dict[ArtifactKind, type[Builder]] = {"venv": VenvBuilder, "wheel": WheelBuilder}
-"""The builders that come with Djed, by what they build."""
+BUILDERS: Mapping[str, str] = {
+    "archive": "djed.build.package_archive:ArchivePackager",
+    "base": "djed.build.base_image:BaseBuilder",
+    "image": "djed.build.package_image:ImagePackager",
+    "native": "djed.build.native:NativeBuilder",
+    "sif": "djed.build.package_sif:SifPackager",
+    "venv": "djed.build.venv:VenvBuilder",
+    "wheel": "djed.build.wheel:WheelBuilder",
+}
+"""The builders that come with Djed, by what they build: the class of each, as an entry point would name it."""
+
+
+class Builders(Mapping[str, Builder]):
+    """The builders, each loaded when it is first needed: most environments need one of them."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Builder] = {}
+
+    def __getitem__(self, name: str) -> Builder:
+        if name not in self._loaded:
+            module, _, kind = BUILDERS[name].partition(":")
+            self._loaded[name] = getattr(import_module(module), kind)()
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(BUILDERS)
+
+    def __len__(self) -> int:
+        return len(BUILDERS)

@@ -26,6 +26,8 @@ __all__ = [
     "uv_variables",
 ]
 
+INSECURE_REGISTRIES = "DJED_INSECURE_REGISTRIES"
+"""Setting, and variable of a base job: registries that are spoken to without TLS, with commas between them."""
 INDEX_VARIABLES = frozenset({"UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_INDEX_URL"})
 PASSED_VARIABLES = INDEX_VARIABLES | {
     "ALL_PROXY",

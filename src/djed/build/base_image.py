@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from djed.build.base import require_success
+from djed.build.base import INSECURE_REGISTRIES, require_success
 from djed.build.image_facts import seal_image
 from djed.build.interface import Assembly, Sealed
 from djed.model.artifact import ArtifactKind
@@ -13,11 +13,9 @@ from djed.model.job import At, Job
 from djed.model.result import Result
 from djed.toolbox.digest import digest_json
 
-__all__ = ["INSECURE_REGISTRIES", "BaseBuilder"]
+__all__ = ["BaseBuilder"]
 
 _VERSION = 1
-INSECURE_REGISTRIES = "DJED_INSECURE_REGISTRIES"
-"""Setting, and variable of the job: registries that are spoken to without TLS, with commas between them."""
 
 
 class BaseBuilder:

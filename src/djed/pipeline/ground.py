@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from djed.build import Assembly, host_digest
+from djed.build.base import INSECURE_REGISTRIES
 from djed.errors import RefusedError
 from djed.model.artifact import Artifact
 from djed.model.contents import NativePackage
@@ -163,7 +164,10 @@ def base_assembly(inspection: Inspection, node: Node, context: Context) -> Assem
             wanted.resources, timeout=wanted.timeout, config=context.config, kind="build", node=node
         ),
         sandbox=request.sandbox,
-        settings=context.index_settings,
+        settings={
+            **context.index_settings,
+            INSECURE_REGISTRIES: ",".join(context.config.registries_insecure),
+        },
         salt=inspection.id if request.reuse == "nothing" else None,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from djed.build import BUILDERS, Builder
+from djed.build import Builder, Builders
 from djed.build.manifest import check_manifest, stamp
 from djed.config import Config
 from djed.errors import NotFoundError, UnsafeError
@@ -94,7 +94,7 @@ class StoreContext:
         self.own_nodes = tuple(replace(node, place=store.place) for node in own_nodes)
         self.nodes: Sequence[Node] = self.own_nodes
         self.index_settings = index_settings
-        self.builders: Mapping[str, Builder] = {kind: builder() for kind, builder in BUILDERS.items()}
+        self.builders: Mapping[str, Builder] = Builders()
         self._store = store
         self._told = False
 

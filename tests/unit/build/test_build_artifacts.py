@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from djed.build import Assembly, BuildError, VenvBuilder, WheelBuilder
+from djed.build import Assembly, BuildError
+from djed.build.venv import VenvBuilder
+from djed.build.wheel import WheelBuilder
 from djed.errors import ToolError
 from djed.model.job import At, Job
 from djed.model.lock import Lock

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from djed.build import BUILDERS, host_digest, uv_settings
+from djed.build import BUILDERS, Builders, host_digest, uv_settings
 from djed.build.compatibility import Platform, platform_of, wheel_ranks
 from djed.errors import ConfigError
 from djed.model.request import Environment
@@ -83,4 +83,8 @@ def test_the_best_tag_is_that_of_the_interpreter_itself(version: str, best: str)
 
 
 def test_every_builder_is_known_by_what_it_builds() -> None:
-    assert {kind: builder().kind for kind, builder in BUILDERS.items()} == {"venv": "venv", "wheel": "wheel"}
+    builders = Builders()
+    images = dict.fromkeys(("base", "native", "image"), "image")
+    own = {name: name for name in ("venv", "wheel", "archive", "sif")}
+    assert {name: builders[name].kind for name in BUILDERS} == {**images, **own}
+    assert builders["venv"] is builders["venv"]
