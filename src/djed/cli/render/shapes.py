@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from djed.model.artifact import Artifact
 from djed.model.codec import encode
+from djed.model.contents import Contents
 from djed.model.inspection import FINAL, Event, Inspection, JobRecord
 from djed.model.summary import StoredObservation, Summary
 
-__all__ = ["inspection", "observation", "summary"]
+__all__ = ["contents", "inspection", "observation", "summary"]
 
 
 def summary(item: Summary) -> dict[str, Any]:
@@ -63,3 +65,11 @@ def observation(item: StoredObservation) -> dict[str, Any]:
         "subject": encode(item.subject),
         "value": encode(item.value),
     }
+
+
+def contents(item: Contents) -> dict[str, Any]:
+    """All that was found, and what requires what. Every key is always there; inside packages those that hold their default are not."""
+    from djed.observe.contents.edges import edges
+
+    found = {field.name: encode(getattr(item, field.name)) for field in dataclasses.fields(item)}
+    return {**found, "edges": [list(pair) for pair in edges(item)]}

@@ -71,7 +71,7 @@ def _references(found: tuple[Part, ...]) -> list[str]:
 
 
 def _metadata(contents: Contents, created: str | None) -> dict[str, Any]:
-    component = {
+    component: dict[str, Any] = {
         "type": "container" if contents.kind in CONTAINERS else "application",
         "bom-ref": _ROOT,
         "name": contents.target,

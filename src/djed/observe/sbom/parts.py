@@ -52,9 +52,10 @@ class Part:
 
 def parts(contents: Contents) -> tuple[Part, ...]:
     """Every package."""
+    packages: tuple[NativePackage | PythonPackage, ...] = (*contents.native, *contents.python)
     return tuple(
         Part(number=number, package=package, purl=purl(package, contents.os_release))
-        for number, package in enumerate((*contents.native, *contents.python))
+        for number, package in enumerate(packages)
     )
 
 
