@@ -6,9 +6,12 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query
 
+from djed.model.preview import RecipeForm
+
 __all__ = [
     "After",
     "Digest",
+    "Form",
     "Fresh",
     "JobId",
     "Key",
@@ -63,6 +66,7 @@ After = Annotated[
     str | None,
     Query(description="`next` of the page before.", min_length=1, max_length=1000, pattern=r"^[ -~]+$"),
 ]
+Form = Annotated[RecipeForm, Query(description="What the recipe is for: any container engine, or Apptainer.")]
 Fresh = Annotated[bool, Query(description="Do all anew, whatever the request says of reuse.")]
 Wait = Annotated[float, Query(description="Seconds to wait for what is asked.", ge=0, le=60)]
 Key = Annotated[

@@ -124,7 +124,7 @@ def _install(manager: PackageManager | None, deb: str, rpm: str, apk: str) -> st
     return " \\\n    ".join((
         "if command -v apt-get >/dev/null; then apt-get update &&",
         f"{lines['apt']};",
-        *(f"elif command -v {tool} >/dev/null; then {lines[tool]};" for tool in ("dnf", "microdnf", "yum", "apk")),  # type: ignore[index]
+        *(f"elif command -v {tool} >/dev/null; then {lines[tool]};" for tool in ("dnf", "microdnf", "yum", "apk")),
         "else echo 'no package manager is known here' >&2; exit 1; fi",
     ))  # fmt: skip
 

@@ -22,7 +22,9 @@ __all__ = ["COMMANDS", "build", "main"]
 
 COMMANDS = {
     "inspect": "inspect:inspect",
+    "build": "build:build",
     "plan": "plan:plan",
+    "recipe": "recipe:recipe",
     "list": "list:list_inspections",
     "show": "show:show",
     "logs": "logs:logs",
@@ -31,6 +33,9 @@ COMMANDS = {
     "retry": "retry:retry",
     "rm": "rm:remove",
     "gc": "gc:collect_garbage",
+    "artifacts": "artifacts:artifacts",
+    "push": "push:push",
+    "extract": "extract:extract",
     "diff": "diff:diff",
     "stats": "stats:stats",
     "export": "export:export",
@@ -52,6 +57,7 @@ _REPEATED = {
     "inspect": "FILE... [-- ARGUMENTS]",
     "cancel": "ID...",
     "rm": "ID...",
+    "extract": "[TARGET]",
     "stats": "[ID]",
     "export": "[ID...]",
 }

@@ -36,11 +36,14 @@ Times are Unix times in seconds, durations are seconds, sizes are bytes. New key
 | `list` | list of `id`, `name`, `state`, `outcome`, `failure` (its class), `created_at`, `seconds`, `node`, `metric` (text), `repeats`; every key is always there |
 | `show`, `inspect`, `retry` | the inspection (below); `inspect` of several files gives a list |
 | `inspect --detach` | list of `id`, `name`, `state` |
+| `build` | the inspection (below), and `artifacts`: list of `name` (`environment`, `image`, `sif`, `archive`), `kind`, `digest`, `size`, `image` (digest of its manifest, or null) |
 | `plan` | `name`, `fits`, and where known `reason`, `failure`, `build_node`, `run_node`, `python`, `considered` (nodes with what was asked and found), `lock`, `jobs`, `cached` (what is there already: `lock`, `build`), `recipe`, `queue` |
 | `queue` | `id`, `state`, `position` (inspections before it), `running` (jobs on its node), and where known `expected_start`, `waits_for` (a sentence) |
 | `cancel` | list of `id`, `name`, `state` |
 | `rm` | `removed`: how many |
 | `gc` | `inspections`, `artifacts`, `blobs`, `attempts`, `locks`: how many; `size`; `dry_run` |
+| `artifacts` | list of `digest`, `kind`, `size`, `created_at`, `used_at`, `packages`, `inspections` (how many use it), `inspection` (name of the newest of them); every key is always there |
+| `push` | `digest`, `kind`, `destination`, `manifest` (its digest in a registry, or null), `size` (bytes written here, or null) |
 | `diff` | `a`, `b`: ids; `request`, `packages`, `environment`, `hardware`, `outcome`: lists of `name`, `before`, `after` (null: not there); `results`: list of `metric`, `unit`, `before`, `after`, `ratio` (after / before), `low`, `high`, `floor`, `verdict`, `reason` |
 | `stats` | without an ID `inspections` and by name the counts `states`, `outcomes`, `failures`; with one the list of its statistics |
 | `export` | list of inspections; with `--observations` list of `seq`, `inspection`, `kind`, `created_at`, `subject`, `value` |

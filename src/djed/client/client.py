@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from djed.client.admin import AdminCalls
@@ -16,12 +17,12 @@ from djed.client.connection import TIMEOUT, Call, Connection, place
 from djed.client.follow import Sign, Stream, is_last, until_final
 from djed.errors import ConfigError, NotFoundError, RequestError, ServerError
 from djed.model.access import Usage
-from djed.model.artifact import Artifact
+from djed.model.artifact import SINGLE_FILES, Artifact
 from djed.model.codec import encode
 from djed.model.difference import Difference
 from djed.model.hardware import Node
 from djed.model.inspection import FINAL, AttemptRecord, Event, Inspection, JobRecord
-from djed.model.preview import Preview, QueuePlace
+from djed.model.preview import Preview, QueuePlace, RecipeForm
 from djed.model.quantity import format_size
 from djed.model.summary import Collected, Page, Sort, StoredArtifact, StoredObservation, Summary
 from djed.model.webhook import Delivery, Webhook
@@ -129,6 +130,16 @@ class Client(AdminCalls):
         call = Call(method="POST", path="/v1/plan", params={"wait": wait}, body=body, wait=wait)
         return self._noun(Preview, call)
 
+    def recipe(self, what: str | Submission, form: RecipeForm = "containerfile") -> str:
+        """The environment of an inspection, or of a request, as a recipe that can be built by hand."""
+        params = {"form": form}
+        if isinstance(what, str):
+            call = Call(method="GET", path=_of(what, "recipe"), params=params)
+        else:
+            self._upload(what)
+            call = Call(method="POST", path="/v1/recipe", params=params, body=encode(what.request))
+        return self._connection.send(call).content.decode(errors="replace")
+
     # Looking
 
     def get(self, reference: str) -> Inspection:
@@ -173,14 +184,11 @@ class Client(AdminCalls):
     def output(self, inspection: str, role: str, path: str) -> Iterator[BinaryIO]:
         """A file that a job left in its outputs, to be read; it is gone when the block is left."""
         call = Call(method="GET", path=_of(inspection, "outputs", role, *path.split("/")))
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-            with self._connection.stream(call) as response:
-                for part in response.iter_bytes():
-                    file.write(part)
-                    if file.tell() > _MOST_OUTPUT:
-                        raise ServerError(f"{self.url} sent more than {format_size(_MOST_OUTPUT)}.")
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+            file = cast("BinaryIO", spooled)
+            self._fetch(call, file)
             file.seek(0)
-            yield cast("BinaryIO", file)
+            yield file
 
     def artifact(self, digest: str) -> Artifact | None:
         """What is in an artifact; ``None`` where it was removed."""
@@ -193,6 +201,37 @@ class Client(AdminCalls):
         """The artifacts that inspections of the namespace use, newest first."""
         params = {"limit": min(limit, _PAGE), "after": after}
         return self._page(StoredArtifact, Call(method="GET", path="/v1/artifacts", params=params))
+
+    @contextmanager
+    def files(self, digest: str) -> Iterator[Path]:
+        """A folder with the files of an artifact; it is gone when the block is left. Raises ``NotFoundError``."""
+        from djed.toolbox.archive import extract
+
+        artifact = self.artifact(digest)
+        if artifact is None:
+            raise NotFoundError(
+                f"There is no artifact {digest}.", hint="It may have been removed by: djed gc"
+            )
+        call = Call(method="GET", path=place("artifacts", digest, "download"))
+        ending = SINGLE_FILES.get(artifact.kind)
+        with tempfile.TemporaryDirectory(prefix="djed-") as folder:
+            fetched = Path(folder, f"{artifact.kind}{ending or '.part'}")
+            with fetched.open("wb") as file:
+                self._fetch(call, file)
+            if ending is not None:
+                yield Path(folder)
+                return
+            with fetched.open("rb") as file:
+                extract(file, _made(Path(folder, "files")), name=f"the artifact {digest}")
+            # In it is one folder, as the server calls it.
+            yield next(Path(folder, "files").iterdir())
+
+    def _fetch(self, call: Call, into: BinaryIO) -> None:
+        with self._connection.stream(call) as response:
+            for part in response.iter_bytes():
+                into.write(part)
+                if into.tell() > _MOST_OUTPUT:
+                    raise ServerError(f"{self.url} sent more than {format_size(_MOST_OUTPUT)}.")
 
     def observations(
         self,
@@ -344,6 +383,11 @@ class Client(AdminCalls):
                 self._connection.send(Call(method="HEAD", path=path))
             except NotFoundError:
                 self._connection.send(Call(method="PUT", path=path, body=content))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _order(event: Event) -> tuple[int, int]:

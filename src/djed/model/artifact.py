@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from djed.model.image import Image
 
-__all__ = ["Artifact", "ArtifactKind", "Content"]
+__all__ = ["SINGLE_FILES", "Artifact", "ArtifactKind", "Content"]
 
 ArtifactKind = Literal["wheel", "venv", "image", "sif", "archive"]
+SINGLE_FILES: Mapping[ArtifactKind, str] = {"wheel": ".whl", "sif": ".sif", "archive": ".tar.gz"}
+"""Kinds that are one file in a folder, with what its name ends in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from djed.model.job import Job
 from djed.model.lock import Lock
 from djed.model.observation import Failure
 
-__all__ = ["Preview", "QueuePlace"]
+__all__ = ["Preview", "QueuePlace", "RecipeForm"]
+
+RecipeForm = Literal["containerfile", "apptainer"]
+"""What a recipe is for: any container engine, or Apptainer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,6 +60,10 @@ class StoredArtifact:
     used_at: float
     """Unix time."""
     packages: int = 0
+    inspections: int = 0
+    """How many inspections of the namespace use it."""
+    inspection: str | None = None
+    """Name of the newest of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from djed.intake.submission import Submission
     from djed.model.observation import Statistics
-    from djed.model.preview import Preview
+    from djed.model.preview import Preview, RecipeForm
     from djed.model.webhook import Delivery, Webhook
     from djed.run.interface import Runner
 
@@ -84,13 +84,13 @@ class Engine(Looking):
 
         return preview(self, submission, wait=wait)
 
-    def recipe(self, what: str | Submission) -> str:
-        """The environment of an inspection, or of a request, as a Containerfile that can be built by hand."""
+    def recipe(self, what: str | Submission, form: RecipeForm = "containerfile") -> str:
+        """The environment of an inspection, or of a request, as a recipe that can be built by hand."""
         from djed.service import recipes
 
         if isinstance(what, str):
-            return recipes.of_inspection(self, self.get(what))
-        return recipes.of_submission(self, what)
+            return recipes.of_inspection(self, self.get(what), form)
+        return recipes.of_submission(self, what, form)
 
     def upload(self, digest: str, stream: BinaryIO) -> int:
         """Keep a content that requests may then name by its digest; its bytes. Raises ``RequestError`` where the digest is another."""

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from djed.intake.submission import Submission
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from djed.model.hardware import Node
     from djed.model.inspection import AttemptRecord, Event, Inspection, JobRecord
     from djed.model.observation import Statistics
-    from djed.model.preview import Preview, QueuePlace
+    from djed.model.preview import Preview, QueuePlace, RecipeForm
     from djed.model.summary import Collected, Page, Sort, StoredArtifact, StoredObservation, Summary
     from djed.model.webhook import Delivery, Webhook
 
@@ -72,6 +73,13 @@ class Service(Protocol):
         """What would become of it: nodes, Python, stack, jobs, recipe, turn. Waits so long for the stack where it must be resolved."""
         ...
 
+    def recipe(self, what: str | Submission, form: RecipeForm = "containerfile") -> str:
+        """The environment of an inspection, or of a request, as a recipe that can be built by hand.
+
+        With its very stack where that is known. Raises ``TooLargeError`` where the files are more than a recipe can hold.
+        """
+        ...
+
     # Looking
 
     def get(self, reference: str) -> Inspection:
@@ -112,6 +120,13 @@ class Service(Protocol):
 
     def artifacts(self, *, limit: int = 100, after: str | None = None) -> Page[StoredArtifact]:
         """The artifacts that inspections of the namespace use, newest first."""
+        ...
+
+    def files(self, digest: str) -> AbstractContextManager[Path]:
+        """A folder with the files of an artifact, to be read, which may be gone when the block is left.
+
+        Of an image the OCI layout; of a wheel, an archive or an Apptainer image the one file. Links to what lies elsewhere may be missing.
+        """
         ...
 
     def observations(

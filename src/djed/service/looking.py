@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from djed.config import Config
-from djed.errors import NotFoundError
+from djed.errors import NotFoundError, UnsafeError
 from djed.model.artifact import Artifact
 from djed.model.inspection import AttemptRecord, Event, Inspection, JobRecord
 from djed.model.principal import Principal
@@ -147,6 +148,23 @@ class Looking:
         """The artifacts that inspections of the namespace use."""
         with self.store.database.read() as connection:
             return facts.page_artifacts(connection, self.namespace, limit=limit, after=after)
+
+    @contextmanager
+    def files(self, digest: str) -> Iterator[Path]:
+        """The folder of an artifact on this machine. Raises ``NotFoundError``, ``UnsafeError`` where it was changed."""
+        from djed.build.manifest import check_manifest
+
+        artifact = self.artifact(digest)
+        if artifact is None:
+            raise NotFoundError(
+                f"There is no artifact {digest}.", hint="It may have been removed by: djed gc"
+            )
+        folder = self.store.artifact_path(artifact)
+        if not folder.is_dir():
+            raise NotFoundError(f"The files of the artifact {digest} are not on this machine.")
+        if not check_manifest(folder, artifact.manifest, artifact.kind):
+            raise UnsafeError(f"The artifact {digest} was changed after it was sealed.")
+        yield folder
 
     def observations(
         self,

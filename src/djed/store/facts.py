@@ -98,6 +98,7 @@ def page_artifacts(
         same = (artifacts.c.created_at == moment) & (artifacts.c.digest > digest)
         query = query.where((artifacts.c.created_at < moment) | same)
     rows = connection.execute(query.limit(limit + 1)).all()
+    users = _users(connection, namespace, [row.digest for row in rows])
     items = [
         StoredArtifact(
             digest=row.digest,
@@ -106,12 +107,37 @@ def page_artifacts(
             created_at=row.created_at,
             used_at=row.used_at,
             packages=len(load_json(row.record).get("contents", ())),
+            inspections=users.get(row.digest, (0, None))[0],
+            inspection=users.get(row.digest, (0, None))[1],
         )
         for row in rows[:limit]
     ]
     return Page(
         items=items, next=f"{items[-1].created_at!r}_{items[-1].digest}" if len(rows) > limit else None
     )
+
+
+def _users(
+    connection: sa.Connection, namespace: str, digests: Sequence[str]
+) -> dict[str, tuple[int, str | None]]:
+    """How many inspections of a namespace use each artifact, and the name of the newest of them."""
+    theirs = inspections.c.namespace == namespace
+    uses = sa.union_all(
+        sa.select(inspections.c.artifact.label("artifact"), inspections.c.seq.label("seq")).where(
+            theirs, inspections.c.artifact.in_(digests)
+        ),
+        sa.select(artifact_uses.c.artifact, inspections.c.seq)
+        .join(inspections, inspections.c.id == artifact_uses.c.inspection)
+        .where(theirs, artifact_uses.c.artifact.in_(digests)),
+    ).subquery()
+    number, newest = sa.func.count(uses.c.seq.distinct()), sa.func.max(uses.c.seq)
+    counted = sa.select(uses.c.artifact, number.label("number"), newest.label("newest")).group_by(
+        uses.c.artifact
+    )
+    found = counted.subquery()
+    query = sa.select(found.c.artifact, found.c.number, inspections.c.name)
+    rows = connection.execute(query.join(inspections, inspections.c.seq == found.c.newest))
+    return {row.artifact: (row.number, row.name) for row in rows}
 
 
 def _after(cursor: str) -> tuple[float, str]:

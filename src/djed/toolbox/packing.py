@@ -6,7 +6,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from djed.errors import ToolError
@@ -19,21 +19,21 @@ _GZIP = 31
 """Window bits that mean a gzip header (zlib's manual, deflateInit2); it bears no time."""
 
 
-def pack(folder: Path, name: str) -> Iterator[bytes]:
-    """The parts of a tar.gz in which the folder is called ``name``. Nobody may write to the folder meanwhile.
+def pack(folder: Path, name: str, *, without: Collection[str] = ()) -> Iterator[bytes]:
+    """The parts of a tar.gz in which the folder is called ``name``, without these entries of it. Nobody may write to it meanwhile.
 
     Links are kept as links where they stay inside; one that leads elsewhere on this machine is left out, as is what is neither file, folder
     nor link. Raises ``ToolError`` where a file is not what it was when its size was read.
     """
     squeeze = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-    for part in _parts(folder, name):
+    for part in _parts(folder, name, without):
         if data := squeeze.compress(part):
             yield data
     yield squeeze.flush()
 
 
-def _parts(folder: Path, name: str) -> Iterator[bytes]:
-    for path, status in _walk(folder, ""):
+def _parts(folder: Path, name: str, without: Collection[str]) -> Iterator[bytes]:
+    for path, status in _walk(folder, "", without):
         info = tarfile.TarInfo(f"{name}/{path}")
         info.mode, info.mtime = stat.S_IMODE(status.st_mode) & 0o777, int(status.st_mtime)
         if stat.S_ISDIR(status.st_mode):
@@ -50,10 +50,10 @@ def _parts(folder: Path, name: str) -> Iterator[bytes]:
     yield bytes(2 * _BLOCK)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(folder: Path, prefix: str, without: Collection[str] = ()) -> Iterator[tuple[str, os.stat_result]]:
     """Every entry below, in order of name; a folder before what is in it."""
     with os.scandir(folder) as found:
-        listed = sorted(found, key=lambda entry: entry.name)
+        listed = sorted((entry for entry in found if entry.name not in without), key=lambda entry: entry.name)
     for entry in listed:
         yield prefix + entry.name, entry.stat(follow_symlinks=False)
         if entry.is_dir(follow_symlinks=False):

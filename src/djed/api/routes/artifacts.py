@@ -17,9 +17,10 @@ from djed.api.auth import Reading
 from djed.api.downloads import PROBLEM, Download, disposition
 from djed.api.parameters import After, Digest, Limit
 from djed.errors import NotFoundError
-from djed.model.artifact import Artifact
+from djed.model.artifact import SINGLE_FILES, Artifact
 from djed.model.summary import Page, StoredArtifact
 from djed.service.engine import Engine
+from djed.service.push import single_file
 from djed.toolbox.fs import open_regular
 from djed.toolbox.packing import pack
 
@@ -30,7 +31,7 @@ router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The wheel, or the folder as tar.gz.",
+        "description": "The one file of a wheel, an archive or an Apptainer image; else the folder as tar.gz.",
         "content": {"application/octet-stream": _BINARY, "application/gzip": _BINARY},
     },
     206: {"description": "The part that `Range` asks for.", "content": {"application/octet-stream": _BINARY}},
@@ -52,17 +53,22 @@ def get(engine: Reading, digest: Digest) -> Response:
 
 @router.get("/{digest}/download", response_class=Response, responses=_FILES)
 def download(request: Request, engine: Reading, digest: Digest) -> Response:
-    """Get its files: a wheel as it is; any other as tar.gz, without links to what lies elsewhere on the machine."""
+    """Get its files: a wheel, an archive, an Apptainer image as it is; else a tar.gz, without links to what lies elsewhere.
+
+    Of an image the OCI layout.
+    """
     artifact = _found(engine, digest)
     folder = engine.store.artifact_path(artifact)
     if not folder.is_dir():
         raise NotFoundError(f"The files of the artifact {digest} are not on this machine.")
-    if artifact.kind == "wheel" and artifact.contents[0].file:
-        name = artifact.contents[0].file
+    if artifact.kind in SINGLE_FILES:
+        name = single_file(folder)
         return Download(request, _opened(folder, name), name=name)
     name = f"{artifact.kind}-{digest.partition(':')[2][:16]}"
     headers = {"Content-Disposition": disposition(f"{name}.tar.gz")}
-    return StreamingResponse(pack(folder, name), headers=headers, media_type="application/gzip")
+    # The layers of an image are unpacked beside its layout, for jobs.
+    parts = pack(folder, name, without=("root",) if artifact.kind == "image" else ())
+    return StreamingResponse(parts, headers=headers, media_type="application/gzip")
 
 
 def _found(engine: Engine, digest: str) -> Artifact:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from djed.api import shapes
 from djed.api.answers import answer
 from djed.api.auth import Reading
-from djed.api.parameters import Reference
+from djed.api.parameters import Form, Reference
 from djed.errors import ConflictError
 from djed.model.difference import Difference
 from djed.model.inspection import Event
@@ -57,9 +57,9 @@ def lock(engine: Reading, reference: Reference) -> Response:
 
 
 @router.get("/recipe", response_class=PlainTextResponse, response_model=str)
-def recipe(engine: Reading, reference: Reference) -> PlainTextResponse:
-    """Get its environment as a Containerfile that can be built by hand, with its very stack where that is known."""
-    return PlainTextResponse(engine.recipe(reference))
+def recipe(engine: Reading, reference: Reference, form: Form = "containerfile") -> PlainTextResponse:
+    """Get its environment as a recipe that can be built by hand, with its very stack where that is known."""
+    return PlainTextResponse(engine.recipe(reference, form))
 
 
 @router.get("/diff/{other}", response_model=Difference)

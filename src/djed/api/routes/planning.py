@@ -9,7 +9,7 @@ from djed.api import forms, shapes
 from djed.api.answers import answer
 from djed.api.auth import Reading, Submitting
 from djed.api.body import Written
-from djed.api.parameters import Wait
+from djed.api.parameters import Form, Wait
 from djed.api.submissions import read_one
 from djed.model.preview import Preview
 
@@ -34,7 +34,7 @@ def plan(engine: Submitting, document: Written, wait: Wait = 30) -> Response:
     response_model=str,
     openapi_extra=forms.described(forms.REQUEST),
 )
-def recipe(engine: Reading, document: Written) -> PlainTextResponse:
-    """Write the environment of a request as a Containerfile that can be built by hand."""
+def recipe(engine: Reading, document: Written, form: Form = "containerfile") -> PlainTextResponse:
+    """Write the environment of a request as a recipe that can be built by hand."""
     submission = read_one(document, engine.config)
-    return PlainTextResponse(engine.recipe(submission))
+    return PlainTextResponse(engine.recipe(submission, form))

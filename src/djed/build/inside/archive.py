@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from djed.build.inside.bundled import place_files, read_plan
 from djed.toolbox.layers import TextFile, Tree, write_layer
@@ -19,6 +18,8 @@ __all__ = ["run"]
 
 _TOP = "/environment"
 _LEVEL = 6
+_READ_ONLY = frozenset({"EUID", "GID", "PPID", "UID"})
+"""What shells refuse to set, and then end."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> None:
         Path(into).open("xb") as file,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as squeezed,
     ):
-        write_layer(parts, cast("io.BufferedIOBase", squeezed), epoch=plan["epoch"])
+        write_layer(parts, cast("BinaryIO", squeezed), epoch=plan["epoch"])
 
 
 def _description(plan: Mapping[str, Any]) -> bytes:
@@ -57,7 +58,7 @@ def start_script(plan: Mapping[str, Any]) -> str:
         _COMMAND.format(words=words) if words else _NO_COMMAND,
         _PATH.format(path=path) if python else f"export PATH={path}\n",
         # Last: whatever they are called, nothing of ours is read after them.
-        *(f"export {name}={_quoted(value)}\n" for name, value in variables.items()),
+        *(f"export {name}={_quoted(value)}\n" for name, value in variables.items() if name not in _READ_ONLY),
         'exec "$@"\n',
     ))  # fmt: skip
 
