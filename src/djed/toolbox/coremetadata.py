@@ -13,7 +13,7 @@ __all__ = ["Headers", "headers", "licence", "old_requirements"]
 Headers = Mapping[str, list[str]]
 """The values of each field, by its name in lower case."""
 
-_END = re.compile(rb"\r?\n\r?\n")
+_END = re.compile(rb"(?:\A|\n)\r?\n")
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _MAX_TEXT = 200

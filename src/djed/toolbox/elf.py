@@ -14,7 +14,7 @@ __all__ = ["ElfError", "defined_versions"]
 
 _MAX_SEGMENTS = 1024
 _MAX_DYNAMIC = 2**16
-_MAX_VERSIONS = 10_000
+_MAX_VERSIONS = 1000
 _DEFINITION = 256  # bytes, with room for the names of those that it follows
 _MAX_NAME = 256
 

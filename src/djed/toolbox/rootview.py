@@ -20,7 +20,7 @@ from typing import Self
 
 from djed.errors import UnsafeError
 
-__all__ = ["RootView", "printable", "read_all"]
+__all__ = ["Bounded", "RootView", "printable", "read_all"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking: to open a pipe for reading would wait for a writer.
@@ -96,6 +96,22 @@ class RootView:
         finally:
             for descriptor in way:
                 os.close(descriptor)
+
+
+class Bounded:
+    """Reads files of a root up to a number of bytes in all: by links, one large file can be had any number of times."""
+
+    def __init__(self, files: RootView, size: int) -> None:
+        self._files = files
+        self._left = size
+
+    def read(self, path: str, most: int) -> bytes:
+        """As :meth:`RootView.read`; ``EFBIG`` also where all that may be read was read."""
+        if self._left <= 0:
+            raise OSError(errno.EFBIG, "there is more of its kind than is read")
+        data = self._files.read(path, most)
+        self._left -= len(data) + 1
+        return data
 
 
 def read_all(descriptor: int, most: int) -> bytes:

@@ -117,7 +117,7 @@ TAIL = 64 + 2 * 56
         (patched(DYNAMIC + 8, "<Q", 0), "outside"),
         (patched(DYNAMIC + 24, "<Q", 0), "outside of its names"),
         (patched(DYNAMIC + 40, "<Q", 2**63), "outside"),
-        (patched(DYNAMIC + 56, "<Q", 2**63), "more than 10000"),
+        (patched(DYNAMIC + 56, "<Q", 2**63), "more than 1000"),
         (patched(TAIL + 28 + 12, "<I", 2**32 - 1), "broken"),
         (patched(TAIL + 16, "<I", 2**32 - 1), "broken"),
     ],

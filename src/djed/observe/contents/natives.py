@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 
 from djed.observe.contents.skipped import Skipped
 from djed.toolbox.elf import ElfError, defined_versions
-from djed.toolbox.rootview import RootView, printable
+from djed.toolbox.rootview import Bounded, RootView, printable
 
 __all__ = ["read_cuda", "read_symbols"]
 
 _MAX_VERSION_FILE = 2**16
 _MAX_PROGRAM = 64 * 2**20
+_MAX_PROGRAMS = 512 * 2**20
+_MAX_LIBRARIES = 20_000
+_MAX_VERSIONS = 200_000
 _RELEASE = re.compile(rb"Cuda compilation tools, release [\d.]+, V(\d[\d.]*)")
 _TEXT = re.compile(rb"CUDA Version (\d[\d.]*)")
 _NAME = re.compile(r"\.so\.(\d[\d.]*)$")
@@ -25,7 +28,11 @@ def read_symbols(files: RootView, paths: Iterable[str], skipped: Skipped) -> Map
     A ``.so`` that is no ELF file is not worth a word: linker scripts are called so too.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for path in sorted(paths):
+    left = _MAX_VERSIONS
+    for number, path in enumerate(sorted(paths)):
+        if number >= _MAX_LIBRARIES or left <= 0:
+            skipped.add(path, "there are more libraries or versions than are read")
+            break
         try:
             with files.open(path) as library:
                 versions = defined_versions(library)
@@ -38,15 +45,17 @@ def read_symbols(files: RootView, paths: Iterable[str], skipped: Skipped) -> Map
             continue
         if versions:
             found[printable(path)] = versions
+            left -= len(versions)
     return found
 
 
 def read_cuda(files: RootView, paths: Iterable[str], skipped: Skipped) -> Mapping[str, str]:
     """Versions of CUDA by where they are told: the toolkit's own file, its compiler, the name of its runtime library."""
     found: dict[str, str] = {}
+    bounded = Bounded(files, _MAX_PROGRAMS)
     for path in sorted(paths):
         try:
-            version = _cuda(files, path)
+            version = _cuda(bounded, path)
         except OSError as error:
             skipped.add(path, f"cannot be read: {error.strerror}")
             continue
@@ -55,7 +64,7 @@ def read_cuda(files: RootView, paths: Iterable[str], skipped: Skipped) -> Mappin
     return found
 
 
-def _cuda(files: RootView, path: str) -> str | None:
+def _cuda(files: Bounded, path: str) -> str | None:
     if path.endswith("/version.json"):
         return _json_version(files.read(path, _MAX_VERSION_FILE))
     if path.endswith("/version.txt"):

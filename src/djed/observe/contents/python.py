@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from djed.model.contents import PythonPackage
 from djed.observe.contents.skipped import Skipped
 from djed.toolbox.coremetadata import Headers, headers, licence, old_requirements
-from djed.toolbox.rootview import RootView, printable
+from djed.toolbox.rootview import Bounded, RootView, printable
 
 __all__ = ["read_distributions"]
 
@@ -16,17 +16,19 @@ _MAX_METADATA = 8 * 2**20
 _MAX_RECORD = 64 * 2**20
 _MAX_INSTALLER = 1024
 _MAX_PACKAGES = 100_000
+_MAX_ALL = 512 * 2**20
 
 
 def read_distributions(files: RootView, paths: Iterable[str], skipped: Skipped) -> tuple[PythonPackage, ...]:
     """The distributions at those paths, sorted by location and name; what has no metadata with a name is told in ``skipped``."""
     found: list[PythonPackage] = []
+    bounded = Bounded(files, _MAX_ALL)
     for path in paths:
         if len(found) >= _MAX_PACKAGES:
             skipped.add(path, f"there are more than {_MAX_PACKAGES} Python packages")
             break
         try:
-            package = _distribution(files, path)
+            package = _distribution(bounded, path)
         except OSError as error:
             skipped.add(path, f"its metadata cannot be read: {error.strerror}")
             continue
@@ -37,7 +39,7 @@ def read_distributions(files: RootView, paths: Iterable[str], skipped: Skipped) 
     return tuple(sorted(found, key=lambda package: (package.location, package.name.lower(), package.version)))
 
 
-def _distribution(files: RootView, path: str) -> PythonPackage | None:
+def _distribution(files: Bounded, path: str) -> PythonPackage | None:
     """Raises ``OSError`` where there is no metadata that can be read."""
     if path.endswith(".dist-info"):
         fields = headers(files.read(f"{path}/METADATA", _MAX_METADATA))
@@ -54,7 +56,7 @@ def _distribution(files: RootView, path: str) -> PythonPackage | None:
 
 
 def _package(
-    files: RootView, path: str, fields: Headers, *, record: str, requires: tuple[str, ...]
+    files: Bounded, path: str, fields: Headers, *, record: str, requires: tuple[str, ...]
 ) -> PythonPackage | None:
     name, version = fields.get("name", [""])[0], fields.get("version", [""])[0]
     if not name or not version:
@@ -71,11 +73,11 @@ def _package(
     )
 
 
-def _text(files: RootView, path: str, most: int) -> str:
+def _text(files: Bounded, path: str, most: int) -> str:
     return _data(files, path, most).decode(errors="replace")
 
 
-def _data(files: RootView, path: str, most: int) -> bytes:
+def _data(files: Bounded, path: str, most: int) -> bytes:
     """Nothing where it cannot be read: not every installer leaves each of these files."""
     try:
         return files.read(path, most)

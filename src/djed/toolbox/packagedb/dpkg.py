@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from djed.model.contents import NativePackage
-from djed.toolbox.rootview import RootView
+from djed.toolbox.rootview import Bounded, RootView
 
 __all__ = ["read_dpkg", "split_relations"]
 
@@ -19,6 +19,7 @@ _MAX_STATUS = 256 * 2**20
 _MAX_ONE = 2**20
 _MAX_PACKAGES = 200_000
 _MAX_COPYRIGHT = 4 * 2**20
+_MAX_COPYRIGHTS = 64 * 2**20
 _MAX_LICENCES = 50
 
 _PARAGRAPHS = re.compile(rb"\n(?:[ \t]*\n)+")
@@ -38,12 +39,13 @@ _FORMAT = re.compile(
 def read_dpkg(files: RootView, *, brief: bool, skipped: list[str]) -> list[NativePackage]:
     """Every package whose files are there; nothing where dpkg keeps no status. What cannot be read is told in ``skipped``."""
     found: list[NativePackage] = []
+    copyrights = None if brief else Bounded(files, _MAX_COPYRIGHTS)
     for data in _documents(files, skipped):
         for fields in _paragraphs(data):
             if len(found) >= _MAX_PACKAGES:
                 skipped.append(f"{STATUS}: more than {_MAX_PACKAGES} packages")
                 return found
-            if (package := _package(files, fields, brief=brief)) is not None:
+            if (package := _package(fields, copyrights)) is not None:
                 found.append(package)
     return found
 
@@ -77,13 +79,13 @@ def _paragraphs(data: bytes) -> Iterator[dict[bytes, str]]:
             yield fields
 
 
-def _package(files: RootView, fields: dict[bytes, str], *, brief: bool) -> NativePackage | None:
+def _package(fields: dict[bytes, str], copyrights: Bounded | None) -> NativePackage | None:
     """``None`` for what has no name or version, or is not installed. A distroless image writes no status: what is there is installed."""
     name, version = fields.get(b"package"), fields.get(b"version")
     status = fields.get(b"status", "installed").split()
     if not name or not version or (status and status[-1] in _ABSENT):
         return None
-    if brief:
+    if copyrights is None:
         return NativePackage(kind="deb", name=name, version=version, arch=fields.get(b"architecture"))
     size = fields.get(b"installed-size", "")
     return NativePackage(
@@ -92,7 +94,7 @@ def _package(files: RootView, fields: dict[bytes, str], *, brief: bool) -> Nativ
         version=version,
         arch=fields.get(b"architecture"),
         source=fields.get(b"source"),
-        licence=_licence(files, name),
+        licence=_licence(copyrights, name),
         depends=split_relations(fields.get(b"depends", "")),
         pre_depends=split_relations(fields.get(b"pre-depends", "")),
         replaces=split_relations(fields.get(b"replaces", "")),
@@ -101,13 +103,13 @@ def _package(files: RootView, fields: dict[bytes, str], *, brief: bool) -> Nativ
     )
 
 
-def _licence(files: RootView, name: str) -> str | None:
+def _licence(copyrights: Bounded, name: str) -> str | None:
     """The licences that a machine-readable copyright file names, each once; ``None`` where the file is prose, or is not there.
 
     https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
     """
     try:
-        data = files.read(f"/usr/share/doc/{name}/copyright", _MAX_COPYRIGHT)
+        data = copyrights.read(f"/usr/share/doc/{name}/copyright", _MAX_COPYRIGHT)
     except OSError:
         return None
     if not _FORMAT.search(data, 0, 4096):
