@@ -63,7 +63,7 @@ def os_release(root: Path) -> dict[str, str]:
     with RootView(root) as view:
         data = _read(view, "etc/os-release", _TEXT) or _read(view, "usr/lib/os-release", _TEXT) or b""
     pairs = re.findall(r"^([A-Za-z][A-Za-z0-9_]*)=(.*)$", data.decode(errors="replace"), re.MULTILINE)
-    return {key: re.sub(r"\\([\"'\\$`])", r"\1", value.strip().strip("\"'")) for key, value in pairs}
+    return {key: _unquoted(value.strip()) for key, value in pairs}
 
 
 def libc(root: Path) -> str | None:
@@ -143,6 +143,12 @@ def check(root: Path) -> None:
 
 
 # --- Looking -------------------------------------------------------------------------------------------------------------------------
+
+
+def _unquoted(value: str) -> str:
+    """As a shell would take it, os-release(5)."""
+    quoted = re.fullmatch(r"([\"'])(.*)\1", value)
+    return re.sub(r"\\([\"'\\$`])", r"\1", quoted.group(2) if quoted else value)
 
 
 def _read(view: RootView, path: str, most: int = _BINARY) -> bytes | None:
