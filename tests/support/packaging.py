@@ -80,7 +80,7 @@ def packaging(
         image=image,
         venv=venv,
         run=run,
-        content=(blobs or {}).__getitem__,
+        content=blobs.__getitem__ if blobs else None,
         layout=layout,
     )
 
@@ -100,6 +100,7 @@ class Bench:
         self.blobs = blobs or {}
         self.number = 0
         self.errors = ""
+        self.variables: dict[str, str] = {}
 
     def run(self, job: Job) -> tuple[Result, Path]:
         """The result of a job, and its outputs."""
@@ -125,7 +126,7 @@ class Bench:
             places["image"] = str(self.layout)
         command = resolve(job, places).command
         done = subprocess.run(
-            command, cwd=work, capture_output=True, text=True, check=False, env={}, timeout=300
+            command, cwd=work, capture_output=True, text=True, check=False, env=self.variables, timeout=300
         )
         self.errors = done.stderr
         return Result(exit_code=done.returncode), outputs

@@ -62,9 +62,10 @@ def bundle(assembly: Assembly) -> Bundle:
     environment, run = assembly.environment, assembly.run
 
     def has_shebang(script: File) -> bool:
+        if script.digest is None:
+            return (script.content or "").encode().startswith(_SHEBANG)
         assert assembly.content is not None
-        data = (script.content or "").encode() if script.digest is None else assembly.content(script.digest)
-        return data.startswith(_SHEBANG)
+        return assembly.content(script.digest).startswith(_SHEBANG)
 
     variables = variables_of(environment, run)
     return Bundle(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -148,14 +147,17 @@ def _link(source: Path, target: Path) -> None:
 def _image(below: Image, made: OciImage) -> Image:
     """What is known of the image that was made."""
     inner = made.config.get("config") or {}
-    comments = [str(step.get("created_by", "")) for step in made.config.get("history") or ()]
-    added: Sequence[tuple[int, str]] = list(
-        zip(range(len(below.layers), len(made.layers)), comments[-2:], strict=False)
-    )
+    added = made.layers[len(below.layers) :]
+    # An image's history may tell of steps without a layer; ours, the last ones, all have one.
+    steps = (made.config.get("history") or ())[-len(added) :]
     layers = tuple(
-        Layer(digest=layer.digest, size=layer.size, media_type=layer.media_type, created_by=comment)
-        for number, comment in added
-        for layer in [made.layers[number]]
+        Layer(
+            digest=layer.digest,
+            size=layer.size,
+            media_type=layer.media_type,
+            created_by=str(step.get("created_by", "")),
+        )
+        for layer, step in zip(added, steps, strict=True)
     )
     return replace(
         below,

@@ -81,8 +81,9 @@ class BuilderContract:
     def test_a_job_that_may_run_package_code_has_a_cache_of_its_own(
         self, builder: Builder, assembly: Assembly
     ) -> None:
-        """Only an environment, which is made of wheels alone, is built in the shared one."""
-        assert builder.render(assembly).cache == ("shared" if builder.kind == "venv" else "private")
+        """Only an environment, which is made of wheels alone, is built in the shared one; jobs of our own code need none."""
+        job = builder.render(assembly)
+        assert job.cache == {"build": "shared", "wheel": "private"}.get(job.kind, "none")
 
     def test_a_product_is_sealed_and_sealed_again(
         self, builder: Builder, assembly: Assembly, produce: Callable[[Path], Path], tmp_path: Path
