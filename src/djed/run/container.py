@@ -1,8 +1,9 @@
 """The level ``container``: what podman or Docker is told of a job.
 
-The job has the engine's own seccomp filter, no capability and no way to one, a read-only root, memory for /tmp, and no network unless it asked.
-Its user is the one that Djed has, so that what it leaves is ours; with podman that is another one in the container, as with bubblewrap. The
-limits are those of the control group that the shim makes, into which the engine puts the container; where an engine cannot do that, its own.
+The job has the engine's own seccomp filter, no capability and no way to one, a read-only root, memory for /tmp, and no network unless it
+asked. Its user is the one that Djed has, so that what it leaves is ours; with podman that is another one in the container, as it is with
+bubblewrap. The limits are those of the control group that the shim makes, into which the engine puts the container; where an engine cannot
+do that, its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from djed.errors import RunnerError, ToolError
 from djed.model.engine import Engine
-from djed.run import docker_image
+from djed.run import docker_image, system
 from djed.run.loader import loader_of
 from djed.run.sandbox import Bind, Inside, Sandbox, Wrap
 
@@ -58,11 +59,11 @@ def container(engine: Engine, inside: Inside, etc: Path) -> Wrap:
     """What goes around a command. With Docker the image of ``inside`` is loaded where it is not there. Raises ``DjedError``."""
     assert inside.root is not None
     told = environment(engine, os.environ)
-    binds = (*inside.binds, *_etc(inside, etc))
+    binds = (*inside.binds, *system.etc_of_image(etc, network=inside.network))
     if engine.name == "docker":
         image = docker_image.load(engine, Path(inside.root).parent, told, etc.parent)
         argv = docker(engine, inside, binds, image)
-        remove = ("rm", "--force", inside.name)
+        remove: tuple[str, ...] = ("rm", "--force", inside.name)
     else:
         argv = podman(engine, inside, binds)
         remove = ("rm", "--force", "--ignore", inside.name)
@@ -74,7 +75,7 @@ def container(engine: Engine, inside: Inside, etc: Path) -> Wrap:
 
 
 def docker(engine: Engine, inside: Inside, binds: tuple[Bind, ...], image: docker_image.Loaded) -> list[str]:
-    """Docker's arguments up to the command."""
+    """What Docker is told, up to the command."""
     argv = [engine.path, *engine.arguments, "run", "--pull", "never", *engine.run_arguments]
     argv += [*_options(inside, binds), *_limits(engine, inside), "--log-driver", "none"]
     argv += ["--user", "0:0" if engine.rootless else f"{os.getuid()}:{os.getgid()}"]
@@ -84,9 +85,10 @@ def docker(engine: Engine, inside: Inside, binds: tuple[Bind, ...], image: docke
 
 
 def podman(engine: Engine, inside: Inside, binds: tuple[Bind, ...]) -> list[str]:
-    """podman's arguments up to the command. The root is used where it lies; what the set-up writes goes into an overlay over it."""
+    """What podman is told, up to the command. The root is used where it lies; what the set-up writes goes into an overlay over it."""
     # Alone it takes an absolute path as it is: the manager of systemd wants a slice.
-    argv = [engine.path, *engine.arguments, "--cgroup-manager", "cgroupfs", "run", *engine.run_arguments]
+    argv = [engine.path, *engine.arguments, "--cgroup-manager", "cgroupfs", "--log-level", "error"]
+    argv += ["run", *engine.run_arguments]
     argv += [*_options(inside, binds), "--read-only-tmpfs=false", "--stop-timeout", "0", "--no-hosts"]
     argv += ["--cgroups", "no-conmon", *_limits(engine, inside)]
     argv += ["--log-driver", "passthrough" if "passthrough" in engine.features else "none"]
@@ -127,16 +129,6 @@ def _mount(bind: Bind) -> str:
     return ",".join(
         '"' + field.replace('"', '""') + '"' if set(field) & {",", '"'} else field for field in fields
     )
-
-
-def _etc(inside: Inside, etc: Path) -> list[Bind]:
-    """Names of users and hosts that fit."""
-    found = [Bind(source=str(etc / name), target=f"/etc/{name}") for name in ("passwd", "group")]
-    resolver = Path("/etc/resolv.conf")
-    if inside.network and resolver.exists():
-        found.append(Bind(source=str(resolver.resolve()), target=str(resolver)))
-    hosts = Path("/etc/hosts") if inside.network and Path("/etc/hosts").exists() else etc / "hosts"
-    return [*found, Bind(source=str(hosts), target="/etc/hosts")]
 
 
 def _limits(engine: Engine, inside: Inside) -> list[str]:

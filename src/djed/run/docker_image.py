@@ -35,7 +35,7 @@ def load(engine: Engine, layout: Path, environ: Mapping[str, str], scratch: Path
 
     Raises ``ToolError`` where the engine does not take it, ``UnsafeError`` where the layout was tampered with, ``StoreError``.
     """
-    from djed.toolbox.oci import Layout, docker_archive  # noqa: PLC0415  # most jobs need none of it
+    from djed.toolbox.oci import Layout, docker_archive  # most jobs need none of it
 
     image = Layout(layout).choose(platform.machine())
     name = f"djed-{image.digest.partition(':')[2]}"

@@ -29,8 +29,10 @@ _FILE = "engines.json"
 _NAMES = ("podman", "buildah", "docker")
 _BEST = {"podman": 5, "buildah": 3, "docker": 5}
 _RUNTIMES = ("crun", "runc")
-_STEERING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE")
-_STEERING += ("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "XDG_RUNTIME_DIR", "HOME")
+_STEERING = (
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "HOME"),
+    *("CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER"),
+)
 
 
 def probe(data: Path, *, again: bool = False) -> tuple[Engine, ...]:

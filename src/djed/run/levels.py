@@ -8,12 +8,16 @@ from pathlib import Path
 
 from djed.model.engine import Engine
 from djed.model.request import SandboxLevel
-from djed.run import bubblewrap
+from djed.run import bubblewrap, container, engines, gvisor
 from djed.run.sandbox import Sandbox, Wrapper
 
 __all__ = ["WRAPS", "Found", "probe"]
 
-WRAPS: Mapping[SandboxLevel, Wrapper] = {"bwrap": bubblewrap.wrap}
+WRAPS: Mapping[SandboxLevel, Wrapper] = {
+    "bwrap": bubblewrap.wrap,
+    "container": container.wrap,
+    "gvisor": gvisor.wrap,
+}
 """Levels that are not here have nothing around their jobs."""
 
 
@@ -27,6 +31,14 @@ class Found:
     """Container engines, the preferred one first."""
 
 
-def probe(data: Path) -> Found:
-    """What works here; the answers are kept in ``data`` until the next boot."""
-    return Found(sandboxes=bubblewrap.probe(data))
+def probe(data: Path, *, deep: bool = False) -> Found:
+    """What works here; the answers are kept in ``data`` until the next boot.
+
+    Whether engines and gVisor work takes seconds to find out: that is done where ``deep`` asks for it, and else what is known of them
+    counts.
+    """
+    found = engines.probe(data) if deep else engines.remembered(data) or ()
+    beyond = gvisor.probe(data) if deep else gvisor.remembered(data)
+    containers = tuple(container.sandbox(engine) for engine in found if engine.runs)
+    strongest = (beyond,) if beyond is not None else ()
+    return Found(sandboxes=(*bubblewrap.probe(data), *containers, *strongest), engines=found)

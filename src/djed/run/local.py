@@ -20,7 +20,7 @@ from djed.model.hardware import Node
 from djed.model.job import Attempt, Handle, JobStatus
 from djed.model.request import SandboxLevel
 from djed.model.result import Result
-from djed.run import bubblewrap, levels, machine, secrets
+from djed.run import levels, machine, secrets, system
 from djed.run.interface import Materials
 from djed.run.jobdir import JobDirectory
 from djed.run.order import Site, order
@@ -190,7 +190,7 @@ class LocalRunner:
                 self._site = Site(
                     data=data,
                     packages=self._packages,
-                    etc=bubblewrap.own_etc(data),
+                    etc=system.own_etc(data),
                     node=machine.node_id(self._config, self.target),
                     uv=machine.installed_uv(self._config),
                     environ=dict(os.environ),

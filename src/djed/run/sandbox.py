@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from djed.errors import RefusedError
 from djed.model.engine import Engine
@@ -38,6 +38,8 @@ class Sandbox:
     """Tool and version: ``bubblewrap 0.8.0``."""
     path: str | None = None
     """The tool's executable."""
+    arguments: tuple[str, ...] = ()
+    """Arguments without which the tool does not work here."""
     engine: Engine | None = None
     """The container engine that makes it."""
     needs_image: bool = False
@@ -76,9 +78,12 @@ class Wrap:
 
     argv: tuple[str, ...]
     """Stands before the command's own arguments."""
-    speaks: Literal["bwrap", "engine"] = "engine"
-    """How it tells the end of the command: ``bwrap`` by bubblewrap's status descriptor; ``engine`` by its exit code as podman and
-    docker do: 125 where it failed itself, 126 and 127 where the command could not be started, 128 and more for a signal."""
+    speaks: Literal["bwrap", "engine", "runtime"] = "engine"
+    """How it tells the end of the command: ``bwrap`` by bubblewrap's status descriptor; the others by their exit code as podman and docker
+    do: 125 where it failed itself, 126 and 127 where the command could not be started, 128 and more for a signal. What an ``engine`` starts
+    may not descend from it; of a ``runtime`` all does, and is held with it."""
+    bundle: Mapping[str, Any] | None = None
+    """For a runtime that takes no command: what ``config.json`` in the job directory says; the command is added to its arguments."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Environment of the tool itself, also for ``after``; the command's own is that of :class:`Inside`."""
     after: tuple[tuple[str, ...], ...] = ()

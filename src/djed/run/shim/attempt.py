@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 
+import engine
 import supervise
 
 RESERVED = 64 * 1024  # bytes kept free for result.json, so that a full disk cannot swallow the result
@@ -41,6 +42,8 @@ def main(directory):
     result["hostname"] = os.uname().nodename
     result["node"] = order["node"]
     finish(reserve, result)
+    if order["speaks"] == "engine":
+        engine.linger(supervise.descendants)
     return 0
 
 

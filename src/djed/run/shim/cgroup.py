@@ -29,6 +29,10 @@ class Group:
     def join(self):
         """Move the calling process in. Called in the child before it execs; raises OSError where that fails."""
 
+    def processes(self):
+        """Process ids of all inside."""
+        return []
+
     def kill(self):
         """Send SIGKILL to all inside, and let none be born."""
 
@@ -74,6 +78,9 @@ class Version1(Group):
         # One thread that moves itself passes the kernel's lock over all forks, whose writer waits 10 ms and more.
         for folder in self.folders.values():
             _enter(folder, "tasks")
+
+    def processes(self):
+        return _members(self.folders.get("pids") or self.folders.get("memory"))
 
     def kill(self):
         _write(self.folders.get("pids"), "pids.max", 0)
@@ -138,6 +145,9 @@ class Version2(Group):
 
     def join(self):
         _enter(self.folder, "cgroup.procs")
+
+    def processes(self):
+        return _members(self.folder)
 
     def kill(self):
         _write(self.folder, "pids.max", 0)
@@ -370,12 +380,18 @@ def _inner(folder):
         return []
 
 
+def _members(folder):
+    """Process ids in a group and the groups in it."""
+    if folder is None:
+        return []
+    own = [int(line) for line in _lines(os.path.join(folder, "cgroup.procs"))]
+    return own + [pid for inner in _inner(folder) for pid in _members(inner)]
+
+
 def _kill_all(folder):
-    for inner in _inner(folder):
-        _kill_all(inner)
-    for line in _lines(os.path.join(folder, "cgroup.procs")):
+    for pid in _members(folder):
         try:
-            os.kill(int(line), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         except OSError:
             pass
 

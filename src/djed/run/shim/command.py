@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 
+import engine
+
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38  # prctl(2)
 CLONE_NEWNS, MS_REC, MS_SLAVE = 0x00020000, 0x4000, 0x80000  # unshare(2), mount(2)
 PIPE_SIZE = 1024 * 1024
@@ -40,7 +42,9 @@ class Command:
             told = ["--json-status-fd", str(status), "--block-fd", str(gate)]
             for fd, path in files:
                 told += order["secrets"]["options"] + ["--file", str(fd), path]
-        argv = wrap[:1] + told + wrap[1:] + order["command"]
+        if order.get("bundle"):
+            engine.write_bundle(order)
+        argv = wrap[:1] + told + wrap[1:] + ([] if order.get("bundle") else order["command"])
         passed = ((status, gate) if self.bwrap else ()) + tuple(fd for fd, _ in files)
         supervisor = os.getpid()
         self.pid = os.fork()
@@ -63,6 +67,9 @@ class Command:
 
         ``init`` is the first process in the sandbox, where there is one.
         """
+        if self.speaks in ("engine", "runtime"):
+            os.kill(self.pid, signal.SIGTERM)  # passed on to the command, and the engine's own programs stay for now
+            return True
         target = _first_child(init) if self.bwrap else self.pid
         try:
             # In a sandbox the group is that of its init, which ignores the signal; bubblewrap's own outside must stay for now.
@@ -104,8 +111,6 @@ def _become(argv, order, group, streams):
     if order["cpus"]:
         os.sched_setaffinity(0, order["cpus"])
     for name, value in group.rlimits.items():
-        if outside and name in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):
-            continue
         _, hard = resource.getrlimit(name)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (value, value))

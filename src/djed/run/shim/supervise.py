@@ -8,6 +8,7 @@ import signal
 import time
 
 import cgroup
+import engine
 from capture import Capture
 from command import Command, adopt_orphans
 from disk import DiskWatch
@@ -16,13 +17,6 @@ GRACE = 0.5  # seconds between SIGTERM and SIGKILL
 TICK = 0.25  # seconds between looks at the disk
 PATIENCE = 10.0  # seconds for killed processes to go; one that sleeps in the kernel may not
 CHUNK = 1024 * 1024
-# How runtimes say what execve(2) said, and the latter's own words.
-ENGINES_WORDS = (
-    ("no such file or directory", os.strerror(2)),
-    ("executable file not found", os.strerror(2)),
-    ("permission denied", os.strerror(13)),
-    ("exec format error", os.strerror(8)),
-)
 
 
 def supervise(order, meanwhile, secrets=None):
@@ -50,6 +44,8 @@ class Supervisor:
         self.exit_code = None  # as bubblewrap reports it
         self.init = None
         self.command = None
+        self.foreign = order["speaks"] in ("engine", "runtime")
+        self.begin = None  # where the beginning of the command has to be looked for
         self.started = self.ended = None
         self.started_at = self.ended_at = time.time()
         self.deadline = float("inf")
@@ -73,7 +69,13 @@ class Supervisor:
         """Start the command."""
         adopt_orphans()
         name = "%s.%d" % (self.order["name"], os.getpid())
-        self.group = cgroup.create(name, self.limits, self.order["cpus"], container=self.order["speaks"] == "engine")
+        limits = self.limits
+        if self.foreign:
+            limits = dict(limits, processes=limits["processes"] + engine.SPARE_PROCESSES)
+        self.group = cgroup.create(name, limits, self.order["cpus"], container=self.order["speaks"] == "engine")
+        if self.foreign:
+            engine.hold(self.order, self.group)
+            self.begin = engine.Begin(self.group) if self.group.path else None
         capture = self.secrets.capture if self.secrets else Capture
         self.captures = {name: capture(name, self.limits["output"]) for name in ("stdout", "stderr")}
         files = self.secrets.hand_over() if self.secrets else []
@@ -94,6 +96,8 @@ class Supervisor:
         self._reap()
         while self.status is None:
             self._serve(self._pause())
+            if self.begin is not None and self.begin.look():
+                self._begin_inside()
             now = time.monotonic()
             if self.reason is None and now >= self.deadline:
                 self.stop("timed_out")
@@ -103,6 +107,8 @@ class Supervisor:
                 self.stop("unwritable")
             if self.kill_at is not None and now >= self.kill_at:
                 break
+        if self.begin is not None and self.begin.moment is not None:
+            self.started = min(self.begin.moment, self.ended)
         self._sweep()
         self._drain()
         self.ended = self.ended or time.monotonic()
@@ -141,7 +147,7 @@ class Supervisor:
             "ended_at": self.ended_at,
             "duration": self.ended - self.started if self.ended else 0.0,
             "usage": self._usage(usage),
-            "peak_memory": self.group.peak_memory() or usage.ru_maxrss * 1024,
+            "peak_memory": self.group.peak_memory() or (None if self.foreign else usage.ru_maxrss * 1024),
             "cpus": self.order["cpus"],
             "sandbox": self.order["level"],
             "sandbox_tool": self.order["tool"],
@@ -162,12 +168,15 @@ class Supervisor:
         if self.status is None:
             return None, signal.SIGKILL if self.command else None
         if os.WIFSIGNALED(self.status) and self.exit_code is None:
+            if self.foreign and self.reason is None:
+                self.error = "%s was killed (signal %d)" % (os.path.basename(self.order["wrap"][0]), os.WTERMSIG(self.status))
+                return None, None
             return None, os.WTERMSIG(self.status)
         if self.command.speaks is None:
             return os.WEXITSTATUS(self.status), None
         code = self.exit_code if self.command.bwrap else os.WEXITSTATUS(self.status)
-        if code is None or (not self.command.bwrap and 125 <= code <= 127):
-            self.error = self._explain_sandbox() if self.command.bwrap else self._explain_engine()
+        if code is None or self.foreign:
+            self.error = self._explain_sandbox() if self.command.bwrap else self._explain_engine(code)
             if self.error:
                 return None, None
         # The first process inside passes the end by a signal on as 128 + number, like a shell.
@@ -176,30 +185,21 @@ class Supervisor:
         return code, None
 
     def _usage(self, usage):
-        """Of the command. What an engine's own program used is not its."""
-        found = {name: getattr(usage, name) for name in dir(usage) if name.startswith("ru_")}
-        times = self.group.times() if self.order["speaks"] == "engine" else None
-        if times is not None:
-            found["ru_utime"], found["ru_stime"] = times
-        return found
+        """Of the command."""
+        if self.order["speaks"] == "engine":
+            return engine.usage(self.group)
+        return {name: getattr(usage, name) for name in dir(usage) if name.startswith("ru_")}
 
     def _ended_alone(self):
         """Whether the engine's program ended as it does when its container is gone."""
         return self.reason is None and self.status is not None and os.WIFEXITED(self.status) and os.WEXITSTATUS(self.status) != 125
 
-    def _explain_engine(self):
-        """What podman or docker said last, where it speaks of itself: the command may have ended with the same code."""
-        lines = _read_stderr(-4096).strip().splitlines()
-        match = re.match(r"(?:docker: )?Error[^:]*: (.*)", lines[-1] if lines else "")
-        if not match and lines and lines[-1].startswith("See 'docker run"):
-            match = re.match(r"docker: (?:Error[^:]*: )?(.*)", lines[-2] if len(lines) > 1 else "")
-        if not match:
+    def _explain_engine(self, code):
+        found = engine.complaint(_read_stderr(-4096), code)
+        if found is None:
             return None
-        said = match.group(1)
-        for words, text in ENGINES_WORDS:
-            if words in said:
-                return explain(self.order, 0, text)
-        return "the container could not be started: %s" % said[:400]
+        text, of_program = found
+        return explain(self.order, 0, text) if of_program else "the container could not be started: %s" % text
 
     def _explain_sandbox(self):
         told = _read_stderr(4096)
@@ -221,7 +221,7 @@ class Supervisor:
     def _pause(self):
         now = time.monotonic()
         until = self.deadline if self.kill_at is None else self.kill_at
-        return max(0.0, min(TICK, until - now))
+        return max(0.0, min(TICK if self.begin is None else engine.LOOK, until - now))
 
     def _serve(self, seconds):
         for fd, _ in self._poll.poll(int(seconds * 1000) + 1):
@@ -264,6 +264,19 @@ class Supervisor:
             self.started = time.monotonic()
             self.started_at = time.time()
 
+    def _begin_inside(self):
+        """It began in its container; where we can, hear from the kernel when its first process ends, before the engine tells."""
+        first, self.begin = self.begin.first, None
+        self._begin()
+        try:
+            self._listen(os.pidfd_open(first), self._on_end)
+        except (AttributeError, OSError):  # before Python 3.9; over already
+            pass
+
+    def _on_end(self, fd):
+        self._forget(fd)
+        self.ended = self.ended or time.monotonic()
+
     def _on_status(self, fd):
         data = os.read(fd, 4096)
         if not data:
@@ -293,6 +306,9 @@ class Supervisor:
 
     def _sweep(self):
         """Kill what is left of the tree. As every orphan is handed to us, to have no child means that none is left."""
+        if self.foreign and self._ended_alone():
+            self.group.kill()  # the container is gone; who is left of the engine's own is seen to afterwards
+            return
         patience = time.monotonic() + PATIENCE
         strays = []
         while self._reap() and time.monotonic() < patience:
