@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import struct
 import tempfile
@@ -73,9 +72,8 @@ def test_a_library_without_definitions_has_none() -> None:
 
 
 def test_a_real_library_is_read() -> None:
-    name = ctypes.util.find_library("c")
     candidates = [
-        path for folder in ("/lib", "/usr/lib", "/lib64") for path in Path(folder).glob(f"**/{name}")
+        path for pattern in ("lib*/libc.so.6", "lib/*/libc.so.6") for path in Path("/").glob(pattern)
     ]
     if not candidates:
         pytest.skip("there is no C library here that has versions")

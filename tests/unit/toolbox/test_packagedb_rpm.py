@@ -135,7 +135,8 @@ def test_values_that_point_outside_are_missing() -> None:
     )  # fmt: skip
     assert [made.texts(tag) for tag in (1, 2, 5, 6, 7)] == [[], ["ab"], [], [""], []]
     assert [made.numbers(tag) for tag in (3, 4, 5, 6)] == [[], [], [], []]
-    assert made.text(1) is made.number(3) is None
+    assert made.text(1) is None
+    assert made.number(3) is None
 
 
 @given(st.binary(max_size=200))
