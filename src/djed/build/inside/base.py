@@ -59,14 +59,14 @@ def run(arguments: Sequence[str]) -> None:
 
 def _form(kind: str) -> ImageKind:
     if kind not in get_args(ImageKind):
-        raise FailedError("internal", f"there is no kind of base {kind!r}")
+        raise FailedError("internal", f"There is no kind of base {kind!r}")
     return kind  # type: ignore[return-value]
 
 
 def _import(fetched: _Fetched, outputs: Path, arch: str) -> None:
     layout = outputs / "image"
     if not os.path.lexists(fetched.path):
-        raise FailedError("no_such_base", f"there is no {fetched.path}")
+        raise FailedError("no_such_base", f"There is no {fetched.path}.")
     try:
         image = import_image(fetched.path, fetched.form, layout, arch=arch)
         write_facts(layout, image, outputs, digest=fetched.digest)
@@ -152,7 +152,7 @@ def _refused(name: str, lines: Sequence[str], tried: Sequence[str]) -> DjedError
         return FailedError("base_mismatch", f"{name} has no image for this kind of machine")
     if _UNKNOWN.search(said) and "no such host" not in said:
         return FailedError(
-            "no_such_base", f"there is no image {name}, neither among {' nor at '.join(tried)}"
+            "no_such_base", f"There is no image {name}, neither among {' nor at '.join(tried)}"
         )
     reason = (
         next((line for line in reversed(lines) if line.strip()), "it does not say why")

@@ -140,7 +140,7 @@ class Driver:
             return FailedError("engine_failed", f"{name} was killed by signal {-code} while it had to {what}")
         gone = next((line for line in self._tail if _GONE.search(line)), None)
         if gone:
-            return FailedError("engine_failed", f"the service of {name} ended while it had to {what}: {gone}")
+            return FailedError("engine_failed", f"The service of {name} ended while it had to {what}: {gone}")
         last = next((line for line in reversed(self._tail) if line.strip()), f"exit code {code}")
         return FailedError("engine_failed", f"{name} could not {what}: {last}")
 

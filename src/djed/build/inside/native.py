@@ -29,7 +29,8 @@ __all__ = ["Listener", "run"]
 CONTEXT = "context"
 _STEPS = 2
 """Layers that the build adds: the script, then the packages; only the last is kept."""
-_BUILDKIT = re.compile(r"#\d+ (?:\d+\.\d+ )?")
+_BUILDKIT = re.compile(r"^#\d+ (?:\d+\.\d+ )?")
+_COLOUR = re.compile(r"\x1b\[\d*m")
 _MOST = 50_000
 _SHOWN = 6
 
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str]) -> None:
     engine = given_engine()
     if engine is None:
         raise FailedError(
-            "no_engine", "native packages are installed by a container engine, and none works here"
+            "no_engine", "Native packages are installed by a container engine, and none works here"
         )
     signal.signal(signal.SIGTERM, _leave)
     names = [
@@ -124,7 +125,7 @@ class Listener:
     def hear(self, line: str) -> None:
         """One line of the build."""
         if self._numbered:
-            line = _BUILDKIT.sub("", line, count=1) if line.startswith("#") else line
+            line = _BUILDKIT.sub("", _COLOUR.sub("", line), count=1)
         said, _, text = line.partition(": ")
         words = text.split()
         if said == "djed-name" and len(words) == 1 and len(self._names) < _MOST:
@@ -139,7 +140,7 @@ class Listener:
         for text in wanted:
             name = plain_name(text)
             versions = list(dict.fromkeys(self._versions.get(name, ())))
-            if versions:
+            if versions and name != text:
                 say(f"djed: versions: {name}: {', '.join(versions[:_SHOWN])}")
             elif name not in self._names and (near := difflib.get_close_matches(name, self._names, n=_SHOWN)):
                 say(f"djed: nearest: {name}: {', '.join(near)}")

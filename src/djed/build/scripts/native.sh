@@ -42,9 +42,10 @@ versions() {
     esac
 }
 
+known=
 suggest() {
     while IFS= read -r name; do
-        versions "${name%%[=~]*}"
+        case $name in *[=~]*) versions "${name%%[=~]*}" ;; esac
         available | near "$name"
     done <"$here/names" | sort -u | head -n 20000
 }
@@ -67,6 +68,7 @@ install_apt() {
         if [ "$users" = 1 ]; then set -- -o APT::Sandbox::User=root "$@"; fi
     fi
     apt-get "$@" -o APT::Update::Error-Mode=any -o Acquire::Retries=2 update || return
+    known=yes
     forbid_services
     while IFS= read -r name; do set -- "$@" "$name"; done <"$here/names"
     apt-get -o Acquire::Retries=2 -o Dpkg::Options::=--force-confold -y --no-install-recommends --allow-downgrades install "$@" || return
@@ -75,6 +77,7 @@ install_apt() {
 }
 
 install_rpm() {
+    known=yes
     while IFS= read -r name; do set -- "$@" "$name"; done <"$here/names"
     case $manager in
     dnf) dnf -y --setopt=install_weak_deps=False --setopt=strict=True install "$@" || return ;;
@@ -87,7 +90,9 @@ install_rpm() {
 
 install_apk() {
     while IFS= read -r name; do set -- "$@" "$name"; done <"$here/names"
-    apk update && apk add "$@" || return
+    apk update || return
+    known=yes
+    apk add "$@" || return
     rm -rf /var/cache/apk/* /etc/apk/cache/*
 }
 
@@ -102,6 +107,6 @@ dnf | microdnf | yum) install_rpm ;;
 esac
 code=$?
 if [ "$code" -ne 0 ]; then
-    suggest
+    if [ "$known" ]; then suggest; fi
     exit "$code"
 fi

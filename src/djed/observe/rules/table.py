@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from djed.model.observation import Stage
 from djed.observe.case import Rule
-from djed.observe.rules import build, end, index, machine, python, resolve, script
+from djed.observe.rules import build, end, image, index, machine, native, python, resolve, script
 
 __all__ = ["RULES"]
 
@@ -23,6 +23,13 @@ _SEEN: tuple[Rule, ...] = (
     end.out_of_memory,
     end.timed_out,
     end.never_started,
+)
+_IMAGES: tuple[Rule, ...] = (
+    image.disk_full,
+    native.repository_unreachable,
+    native.no_such_native,
+    native.native_conflict,
+    image.said,
 )
 _PACKAGES: tuple[Rule, ...] = (
     machine.disk_full,
@@ -57,7 +64,7 @@ _LAST: tuple[Rule, ...] = (
 
 RULES: Mapping[Stage, tuple[Rule, ...]] = {
     "plan": _SEEN + _LAST,
-    "lock": _SEEN + _PACKAGES + _LAST,
-    "build": _SEEN + _PACKAGES + _LAST,
+    "lock": _SEEN + _IMAGES + _PACKAGES + _LAST,
+    "build": _SEEN + _IMAGES + _PACKAGES + _LAST,
     "run": _SEEN + _SCRIPT + _LAST,
 }
