@@ -44,7 +44,8 @@ Times are Unix times in seconds, durations are seconds, sizes are bytes. New key
 | `gc` | `inspections`, `artifacts`, `blobs`, `attempts`, `locks`: how many; `size`; `dry_run` |
 | `artifacts` | list of `digest`, `kind`, `size`, `created_at`, `used_at`, `packages`, `inspections` (how many use it), `inspection` (name of the newest of them); every key is always there |
 | `push` | `digest`, `kind`, `destination`, `manifest` (its digest in a registry, or null), `size` (bytes written here, or null) |
-| `diff` | `a`, `b`: ids; `request`, `packages`, `environment`, `hardware`, `outcome`: lists of `name`, `before`, `after` (null: not there); `results`: list of `metric`, `unit`, `before`, `after`, `ratio` (after / before), `low`, `high`, `floor`, `verdict`, `reason` |
+| `extract` | [all of it](contents.md) |
+| `diff` | `a`, `b`: ids; `request`, `packages`, `native`, `environment`, `hardware`, `outcome`: lists of `name`, `before`, `after` (null: not there); `results`: list of `metric`, `unit`, `before`, `after`, `ratio` (after / before), `low`, `high`, `floor`, `verdict`, `reason`. Of what is inside two things: `a`, `b`: as they were named; lists of changes `system`, `native`, `python`, `symbols`, `variables`, `settings`, `layers`; `shared_layers`, `shared_size` |
 | `stats` | without an ID `inspections` and by name the counts `states`, `outcomes`, `failures`; with one the list of its statistics |
 | `export` | list of inspections; with `--observations` list of `seq`, `inspection`, `kind`, `created_at`, `subject`, `value` |
 | `hwinfo` | `nodes`: list of `id`, `target`, `hardware`, `interpreters`, `sandboxes`, `labels`; with `--noise` also `noise_floor` (relative) |

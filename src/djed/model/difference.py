@@ -1,11 +1,11 @@
-"""What differs between two inspections."""
+"""What differs between two inspections, or between what is inside two things."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Change", "Compared", "Difference"]
+__all__ = ["Change", "Compared", "ContentsDifference", "Difference"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,29 @@ class Difference:
 
     request: tuple[Change, ...] = ()
     packages: tuple[Change, ...] = ()
+    native: tuple[Change, ...] = ()
+    """Native packages of the environments."""
     environment: tuple[Change, ...] = ()
     hardware: tuple[Change, ...] = ()
     outcome: tuple[Change, ...] = ()
     results: tuple[Compared, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContentsDifference:
+    """All that differs in what is inside two things, by section."""
+
+    system: tuple[Change, ...] = ()
+    """Operating system, versions of interpreters and of CUDA."""
+    native: tuple[Change, ...] = ()
+    python: tuple[Change, ...] = ()
+    symbols: tuple[Change, ...] = ()
+    """Of libraries that both have, the symbol versions that only one of them defines."""
+    variables: tuple[Change, ...] = ()
+    settings: tuple[Change, ...] = ()
+    """The rest of the image's configuration: machine, user, command, labels."""
+    layers: tuple[Change, ...] = ()
+    """By digest, with the bytes of each; those that both have are not here."""
+    shared_layers: int = 0
+    shared_size: int = 0
+    """Bytes of the layers that both have."""

@@ -11,6 +11,7 @@ from djed.model.codec import encode
 from djed.model.difference import Change, Compared, Difference
 from djed.model.inspection import Inspection, JobRecord
 from djed.model.observation import Statistics
+from djed.observe.contents_difference import native_changes
 from djed.service.floor import noise_floor
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def difference(
     return Difference(
         request=_changes(_request(a), _request(b)),
         packages=packages,
+        native=native_changes(a.lock.native if a.lock else (), b.lock.native if b.lock else ()),
         environment=environment,
         hardware=(
             *_changes(_hardware(jobs[0], reports[0]), _hardware(jobs[1], reports[1])),
@@ -144,6 +146,7 @@ def _environment(item: Inspection, report: Mapping[str, Any]) -> dict[str, Any]:
     values = {
         "python": item.lock.python if item.lock else None,
         "platform": item.lock.platform if item.lock else None,
+        "base": _short(item.lock.base) if item.lock else None,
         "artifact": _short(item.artifact),
         "os": system.get("pretty_name"),
         "sandbox": report.get("sandbox"),

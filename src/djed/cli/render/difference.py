@@ -1,4 +1,4 @@
-"""The difference between two inspections, for people."""
+"""The difference between two inspections, or between what is inside two things, for people."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from djed.cli.render.text import Line, bad, bold, dim, good, warn
-from djed.cli.render.words import amount
+from djed.cli.render.words import amount, count
+from djed.model.quantity import format_size
 
 if TYPE_CHECKING:
-    from djed.model.difference import Change, Compared, Difference
+    from djed.model.contents import Contents
+    from djed.model.difference import Change, Compared, ContentsDifference, Difference
     from djed.model.inspection import Inspection
 
-__all__ = ["difference_lines"]
+__all__ = ["contents_difference_lines", "difference_lines"]
 
 _VERDICTS = {"faster": good, "slower": bad, "cannot_tell": warn}
 
@@ -26,6 +28,7 @@ def difference_lines(a: Inspection, b: Inspection, found: Difference) -> list[Li
     for title, changes in (
         ("request", found.request),
         ("packages", found.packages),
+        ("native packages", found.native),
         ("environment", found.environment),
         ("hardware", found.hardware),
         ("outcome", found.outcome),
@@ -37,6 +40,35 @@ def difference_lines(a: Inspection, b: Inspection, found: Difference) -> list[Li
     if len(lines) == 2:
         lines.append(("Nothing differs.",))
     return lines
+
+
+def contents_difference_lines(a: Contents, b: Contents, found: ContentsDifference) -> list[Line]:
+    """The difference of contents for people."""
+    lines: list[Line] = [
+        (bad("- "), bold(a.target), dim(f"  {a.digest or ''}")),
+        (good("+ "), bold(b.target), dim(f"  {b.digest or ''}")),
+    ]
+    for title, changes in (
+        ("system", found.system),
+        ("native packages", found.native),
+        ("Python packages", found.python),
+        ("symbols", found.symbols),
+        ("variables", found.variables),
+        ("settings", found.settings),
+    ):
+        if changes:
+            lines += [(), (bold(title),), *(_change(change) for change in changes)]
+    if found.layers:
+        shared = f"  {count(found.shared_layers, 'layer')} of {format_size(found.shared_size)} shared"
+        lines += [(), (bold("layers"), dim(shared)), *(_layer(change) for change in found.layers)]
+    if len(lines) == 2:
+        lines.append(("Nothing differs.",))
+    return lines
+
+
+def _layer(change: Change) -> Line:
+    mark, size = (good("+ "), change.after) if change.before is None else (bad("- "), change.before)
+    return ("  ", mark, change.name, dim(f"  {format_size(size)}"))
 
 
 def _change(change: Change) -> Line:
