@@ -238,6 +238,8 @@ class Harvester:
     def _seal(self, attempt: Attempt, result: Result, home: Path, user: Inspection) -> Artifact:
         """Seal and move to its place. The note, written between the two, makes it safe to do again after a crash."""
         builder, assembly = making(self._role(attempt, user), user, self._context)
+        if assembly.image is not None:
+            assembly = replace(assembly, layout=self._store.artifact_path(assembly.image))
         sealed = builder.seal(assembly, result, home / "outputs")
         with writing(home):
             (home / _NOTE).write_text(json.dumps(encode(sealed.artifact)), encoding="utf-8")
