@@ -79,7 +79,7 @@ def order(
         own |= passing.engine_variables(job, site.engines, site.environ)
     variables = places.merged(job, seen, own, resolved.variables)
     variables |= secrets.variables(confided, boxed=make is not None)
-    wrap = Wrap(argv=())
+    wrap = Wrap(argv=(), environ=variables, after=_clean(job, real)) if job.engine else Wrap(argv=())
     if make is not None:
         inside = Inside(
             binds=(
@@ -125,6 +125,14 @@ def order(
         "hardware": str(site.data / "node.json"),
         "secrets": confided,
     }
+
+
+def _clean(job: Job, real: places.Places) -> tuple[tuple[str, ...], ...]:
+    """What removes from an engine what a job has left there that was killed."""
+    if not job.tools:
+        return ()
+    program = (real["interpreter"], "-I", "-S", f"{real['djed']}/build/inside")
+    return ((*program, "clean", real["work"], real["outputs"]),)
 
 
 def _real_places(attempt: Attempt, directory: Path, site: Site, materials: Materials) -> dict[Place, str]:

@@ -1,4 +1,4 @@
-"""``clean OUTPUTS``: removes what an attempt that was killed has left in its engine. Nothing happens where there is nothing."""
+"""``clean WORK OUTPUTS``: removes what an attempt that was killed has left in its engine. Nothing happens where there is nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["run"]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Started in the attempt's working directory, with the engine that the attempt had."""
-    outputs = Path(arguments[0])
+    """Started with the engine that the attempt had, and with its folders."""
+    work, outputs = map(Path, arguments)
     engine = given_engine()
     if engine is not None:
-        Driver(engine, attempt_name(outputs), Path.cwd()).clean()
+        Driver(engine, attempt_name(outputs), work).clean()

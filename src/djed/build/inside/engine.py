@@ -127,7 +127,8 @@ class Driver:
         if not self._docker:
             # What a build may not do even where its root is only a chroot: leave that, or make a device.
             command += ["--layers", "--pull=never", "--cap-drop=CAP_MKNOD", "--cap-drop=CAP_SYS_CHROOT"]
-        command += [*self.engine.build_arguments, str(context)]
+        # As all jobs that fetch packages it has the machine's network: a proxy may listen on loopback, and bridges need rights.
+        command += ["--network", "host", *self.engine.build_arguments, str(context)]
         return self._run(command, told=told, private=True), tag
 
     def complain(self, what: str, code: int) -> FailedError:
@@ -234,10 +235,11 @@ class Driver:
             told(line)
 
         argv = [*([] if self._docker else _alone()), self.engine.path, *self.engine.arguments]
-        environment = dict(os.environ)
+        environment = {**os.environ, **self.engine.variables}
         if private and not self._docker:
             self._make_folders()
             argv += ["--root", str(self._store / "storage"), "--runroot", str(self._state / "run")]
+            argv += ["--storage-driver", self.engine.storage_driver] if self.engine.storage_driver else []
             environment["TMPDIR"] = str(self._store / "tmp")
         return follow([*argv, *command], hear, feed=feed, env=environment, cwd=cwd)
 
