@@ -60,7 +60,7 @@ def look(root: Path) -> Contents:
     for package in contents.python:
         purl(package, contents.os_release)
     json.dumps(encode(contents), ensure_ascii=False).encode()
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     return contents
 
 
@@ -145,7 +145,9 @@ def test_pipes_do_not_block(root: Path, path: str) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(root / path)
     contents = look(root)
-    assert not (contents.python_files or contents.python or contents.native)
+    assert not contents.python_files
+    assert not contents.python
+    assert not contents.native
 
 
 def test_links_in_a_circle_end(root: Path) -> None:
@@ -277,4 +279,5 @@ def test_devices_are_not_opened(root: Path) -> None:
     except PermissionError as error:
         pytest.skip(f"no device can be made here: {error}")
     contents = look(root)
-    assert not (contents.python_files or contents.python)
+    assert not contents.python_files
+    assert not contents.python
