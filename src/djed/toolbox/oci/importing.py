@@ -50,9 +50,9 @@ def import_image(source: Path, kind: ImageKind, into: Path, *, arch: str, caps: 
     """Write the image for a machine that ``source`` holds as the one image of a new layout.
 
     What ``kind`` says: a layout, a tar of one, what ``docker save`` wrote, or a root file system (a folder, or a tar of one, also with
-    bzip2 or xz). Every digest and size is checked. The digest of the image stays what it is, unless it has to be said in the OCI's words. Raises
-    ``UnreadableError``, ``UnsafeError``, and ``RefusedError`` for an image that is for another machine, or one of several that could be
-    meant. What was written until then is the caller's to remove.
+    bzip2 or xz). Every digest and size is checked. The digest of the image stays what it is, unless it has to be said in the OCI's words.
+    Raises ``UnreadableError``, ``UnsafeError``, and ``RefusedError`` for an image that is for another machine, or one of several that
+    could be meant. What was written until then is the caller's to remove.
     """
     if not os.path.lexists(source):
         raise UnreadableError(f"There is no {source}.", hint="Check the path of the base image.")

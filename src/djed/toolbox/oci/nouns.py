@@ -189,7 +189,7 @@ def read_config(data: bytes) -> tuple[Mapping[str, Any], Platform, tuple[str, ..
     if not isinstance(inner, dict | None) or not isinstance(config.get("history"), list | None):
         raise UnreadableError("The configuration of the image cannot be read.")
     for key, value in (inner or {}).items():
-        if not _SHAPES.get(key, lambda _: True)(value):
+        if key in _SHAPES and not _SHAPES[key](value):
             raise UnreadableError(f"{key} in the configuration of the image cannot be read.")
     return config, platform, tuple(diff_ids)
 
