@@ -54,24 +54,22 @@ def extract(
 
     Native and Python packages with what they require, interpreters, symbols, layers. Nothing of it is run.
     """
-    if (target is None) == (log is None):
-        raise RequestError(
-            "There is nothing to look into."
-            if log is None
-            else "A target and a log cannot be looked into at once.",
-            hint="Give a TARGET or --log FILE: djed extract --help",
-        )
+    form = "json" if json else form
     with _ending():
-        if log is not None:
+        if log is not None and target is None:
             found = extract_log(log, name=name)
-        else:
-            assert target is not None
+        elif target is not None and log is None:
             found = look_into(target, context.config, arch=arch, name=name)
+        else:
+            raise RequestError(
+                "There must be one thing to look into.",
+                hint="Give a TARGET or --log FILE: djed extract --help",
+            )
     if output is None:
-        _show(found, "json" if json else form, context)
-        return
-    _write(found, "json" if json else form, output)
-    context.console.note(f"Wrote what is in {found.target} to {output}")
+        _show(found, form, context)
+    else:
+        _write(found, form, output)
+        context.console.note(f"Wrote what is in {found.target} to {output}")
 
 
 @contextmanager
