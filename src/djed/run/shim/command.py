@@ -39,9 +39,10 @@ class Command:
         told = []
         if self.bwrap:
             os.write(self.gate, b"+")
+            for fd, path in reversed(files):
+                at = order["files_at"]
+                wrap[at:at] = order["secrets"]["options"] + ["--file", str(fd), path]
             told = ["--json-status-fd", str(status), "--block-fd", str(gate)]
-            for fd, path in files:
-                told += order["secrets"]["options"] + ["--file", str(fd), path]
         if order.get("bundle"):
             engine.write_bundle(order)
         argv = wrap[:1] + told + wrap[1:] + ([] if order.get("bundle") else order["command"])

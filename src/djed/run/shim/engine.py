@@ -7,6 +7,7 @@ import signal
 import time
 
 LOOK = 0.002  # seconds between looks for the command's beginning
+STARTING = 60.0  # seconds for an engine to start a container
 LINGER = 10.0  # seconds for the engine's own programs to put things in order once the result is told
 SPARE_PROCESSES = 100  # of gVisor's kernel, which is made of processes and threads of this machine
 # What a runtime calls its own first process, before it becomes the command.
@@ -19,7 +20,7 @@ WORDS = (
     ("exec format error", os.strerror(8)),
 )
 # What first processes that pass signals on say where there is no such command.
-FIRST = re.compile(r"^\\[FATAL tini \\(\\d+\\)\\] exec .* failed: (.*)$|^ERROR \\(catatonit:\\d+\\): failed to exec pid1: (.*)$")
+FIRST = re.compile(r"^\[FATAL tini \(\d+\)\] exec .* failed: (.*)$|^ERROR \(catatonit:\d+\): failed to exec pid1: (.*)$")
 
 
 class Begin:

@@ -82,7 +82,8 @@ class Supervisor:
         self.started_at = time.time()
         self.started = time.monotonic()
         self.command = Command(self.order, self.group, files)
-        self.deadline = self.started + self.limits["timeout"]
+        # What an engine needs to start a container is not taken from the job's time.
+        self.deadline = self.started + self.limits["timeout"] + (engine.STARTING if self.begin else 0.0)
         self._listen(self.command.stdout, lambda fd: self._on_output(fd, self.captures["stdout"]))
         self._listen(self.command.stderr, lambda fd: self._on_output(fd, self.captures["stderr"]))
         self._listen(self.command.failure, self._on_exec)
@@ -172,6 +173,8 @@ class Supervisor:
                 self.error = "%s was killed (signal %d)" % (os.path.basename(self.order["wrap"][0]), os.WTERMSIG(self.status))
                 return None, None
             return None, os.WTERMSIG(self.status)
+        if self.begin is not None and self.reason is not None:
+            return None, signal.SIGTERM  # it was stopped before it began
         if self.command.speaks is None:
             return os.WEXITSTATUS(self.status), None
         code = self.exit_code if self.command.bwrap else os.WEXITSTATUS(self.status)
@@ -268,6 +271,7 @@ class Supervisor:
         """It began in its container; where we can, hear from the kernel when its first process ends, before the engine tells."""
         first, self.begin = self.begin.first, None
         self._begin()
+        self.deadline = self.started + self.limits["timeout"]
         try:
             self._listen(os.pidfd_open(first), self._on_end)
         except (AttributeError, OSError):  # before Python 3.9; over already
