@@ -21,11 +21,17 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 def wrap(sandbox: Sandbox, inside: Inside, etc: Path) -> Wrap:
     """What goes around the command; the shim adds the two descriptors by which it hears of it."""
-    return Wrap(argv=(*bubblewrap(sandbox, inside, etc), "--"), speaks="bwrap")
+    opening = _opening(sandbox, inside, etc)
+    return Wrap(argv=(*opening, *_closing(inside), "--"), speaks="bwrap", files_at=len(opening))
 
 
 def bubblewrap(sandbox: Sandbox, inside: Inside, own_etc: Path) -> list[str]:
     """The argument vector up to ``--``."""
+    return [*_opening(sandbox, inside, own_etc), *_closing(inside)]
+
+
+def _opening(sandbox: Sandbox, inside: Inside, own_etc: Path) -> list[str]:
+    """All that is set up, one thing over the other."""
     assert sandbox.path is not None
     size = ["--size", str(inside.memory_disk)] if sandbox.is_recent() else []
     argv = [sandbox.path, "--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY]
@@ -46,10 +52,13 @@ def bubblewrap(sandbox: Sandbox, inside: Inside, own_etc: Path) -> list[str]:
         argv += [option, bind.source, bind.target]
     for name, value in inside.variables.items():
         argv += ["--setenv", name, value]
-    # Last, for what is bound needs places to be made for it: a job writes in its own folders and in /tmp, whose sizes are bounded.
+    return argv
+
+
+def _closing(inside: Inside) -> list[str]:
+    """Last, for what is bound needs places to be made for it: a job writes in its own folders and in /tmp, whose sizes are bounded."""
     made = ("/dev",) if inside.root is None else ("/dev", "/run", "/sys", "/djed")
-    for folder in (*made, "/"):
-        argv += ["--remount-ro", folder]
+    argv = [part for folder in (*made, "/") for part in ("--remount-ro", folder)]
     return [*argv, "--chdir", inside.work]
 
 

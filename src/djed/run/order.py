@@ -113,6 +113,7 @@ def order(
         "tool": sandbox.tool,
         "wrap": list(wrap.argv),
         "speaks": wrap.speaks if make else None,
+        "files_at": wrap.files_at,
         "bundle": wrap.bundle,
         "wrap_environ": dict(wrap.environ),
         "after": [list(argv) for argv in wrap.after],

@@ -13,7 +13,10 @@ from djed.model.engine import Engine
 from djed.model.job import Job, Limits
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 
-__all__ = ["Bind", "Inside", "Sandbox", "Wrap", "Wrapper", "choose"]
+__all__ = ["ENGINES", "Bind", "Inside", "Sandbox", "Wrap", "Wrapper", "choose", "needs_engine"]
+
+ENGINES = ("podman", "docker")
+"""Targets of this machine that are container engines."""
 
 _USUAL: SandboxLevel = "bwrap"
 """The strongest level that a job gets without asking: what is above costs more than it may be worth."""
@@ -82,6 +85,8 @@ class Wrap:
     """How it tells the end of the command: ``bwrap`` by bubblewrap's status descriptor; the others by their exit code as podman and docker
     do: 125 where it failed itself, 126 and 127 where the command could not be started, 128 and more for a signal. What an ``engine`` starts
     may not descend from it; of a ``runtime`` all does, and is held with it."""
+    files_at: int = 1
+    """With ``bwrap``: where in ``argv`` the shim adds the files of secrets, after what they are to lie in."""
     bundle: Mapping[str, Any] | None = None
     """For a runtime that takes no command: what ``config.json`` in the job directory says; the command is added to its arguments."""
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -94,12 +99,24 @@ Wrapper = Callable[[Sandbox, Inside, Path], Wrap]
 """Makes the wrap of one level; the path is the folder with files of /etc that are made up for sandboxes."""
 
 
+def needs_engine(job: Job, floor: str | None) -> bool:
+    """Whether something above bubblewrap must be looked for before a level is chosen."""
+    floors = (job.sandbox or "none", floor or "none")
+    return job.engine or job.target in ENGINES or max(map(_rank, floors)) > _rank(_USUAL)
+
+
 def choose(present: Sequence[Sandbox], floors: Sequence[str | None], job: Job) -> Sandbox:
     """The level for a job: the strongest up to ``bwrap``; where a floor is above that, the weakest that meets it.
 
     A job inside an image needs at least ``bwrap``: there is no other way to give it another file system. One that calls a container engine
     gets no sandbox from us, for the engine confines what it runs. Raises ``RefusedError`` where nothing that works here is enough.
     """
+    if job.target in ENGINES:
+        present = [one for one in present if one.engine is not None and one.engine.name == job.target]
+        if not present and not job.engine:
+            raise RefusedError(
+                f"No container runs by {job.target} here.", hint="What is wrong with it says: djed doctor"
+            )
     if job.engine:
         plain = (one for one in present if one.level in {"none", "process"})
         return max(plain, key=_strength, default=Sandbox(level="process"))

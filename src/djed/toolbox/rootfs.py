@@ -94,7 +94,10 @@ def package_manager(root: Path) -> PackageManager | None:
 
 
 def interpreters(root: Path) -> tuple[Interpreter, ...]:
-    """Every CPython of a root, 3.7 or newer, newest first: real executables, none twice, no environments, no free-threaded builds."""
+    """Every CPython of a root, 3.7 or newer, newest first: real executables, none twice, no environments, no free-threaded builds.
+
+    Nor those whose library is not whole: uv cannot make an environment for the minimal Python of some distributions.
+    """
     found: dict[str, tuple[tuple[int, ...], Interpreter] | None] = {}
     with RootView(root) as view:
         for folder in _folders(view, _PYTHON_FOLDERS):
@@ -207,7 +210,10 @@ def _interpreter(view: RootView, path: str) -> tuple[tuple[int, ...], Interprete
         return None
     own = [f"{prefix}/lib", f"{prefix}/lib64"]
     there = [
-        match.group(1) for folder in own for text in view.names(folder) if (match := _LIBRARY.fullmatch(text))
+        match.group(1)
+        for folder in own
+        for text in view.names(folder)
+        if (match := _LIBRARY.fullmatch(text)) and _exists(view, f"{folder}/{text}/json/__init__.py")
     ]
     for minor in dict.fromkeys(there):
         if int(minor) < _OLDEST or named.group(1) not in {None, minor}:

@@ -45,7 +45,7 @@ def _python(root: Path, path: str, version: str, *, holder: str | None = None, t
     program = _write(root / path, b"\x7fELF", mode=0o755)
     place = program if holder is None else _write(root / holder)
     place.write_bytes(b"\x7fELF" + text.replace("{}", version).encode())
-    (program.parent.parent / f"lib/python{major}.{minor}").mkdir(parents=True, exist_ok=True)
+    _write(program.parent.parent / f"lib/python{major}.{minor}/json/__init__.py")
 
 
 # --- What it is ----------------------------------------------------------------------------------------------------------------------
@@ -191,6 +191,12 @@ def test_a_version_at_the_end_of_a_longer_text_counts_where_it_is_the_only_one(r
 def test_other_programs_are_left_out(root: Path, name: str) -> None:
     _python(root, f"usr/bin/{name}", "3.6.15" if name == "python3.6" else "3.11.2")
     assert interpreters(root) == ()
+
+
+def test_a_minimal_python_is_left_out(root: Path) -> None:
+    _python(root, "usr/bin/python3.11", "3.11.2")
+    (root / "usr/lib/python3.11/json/__init__.py").unlink()
+    assert interpreters(root) == (), "uv could not even ask it who it is"
 
 
 def test_a_free_threaded_build_under_the_common_name_is_left_out(root: Path) -> None:
