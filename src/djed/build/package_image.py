@@ -99,12 +99,12 @@ def _config(assembly: Assembly, wanted: Bundle) -> dict[str, Any]:
         "Env": variables,
         "WorkingDir": HOME,
         "User": str(USER),
-        "Labels": _labels(assembly, below),
+        "Labels": _labels(below),
         **command,
     }
 
 
-def _labels(assembly: Assembly, below: Image) -> dict[str, str]:
+def _labels(below: Image) -> dict[str, str]:
     """See https://github.com/opencontainers/image-spec/blob/main/annotations.md; a path of this machine is told to nobody."""
     try:
         base = parse_base(below.reference)
@@ -113,10 +113,6 @@ def _labels(assembly: Assembly, below: Image) -> dict[str, str]:
     labels = {f"{_LABEL}.base.digest": below.digest}
     if base is not None and base.kind == "name":
         labels[f"{_LABEL}.base.name"] = base.name
-    if assembly.lock.python:
-        labels[f"{_LABEL}.description"] = (
-            f"{len(assembly.lock.packages)} Python packages on Python {assembly.lock.python}"
-        )
     return labels
 
 
