@@ -34,7 +34,11 @@ def extract(
     *,
     log: Annotated[
         str | None,
-        Parameter(metavar="FILE", help="Instead: what this build log says was installed; `-`: stdin."),
+        Parameter(
+            metavar="FILE",
+            allow_leading_hyphen=True,
+            help="Instead: what this build log says was installed; `-`: stdin.",
+        ),
     ] = None,
     form: Annotated[
         Literal["text", "json", "cyclonedx", "spdx"],
