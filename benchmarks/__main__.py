@@ -24,6 +24,7 @@ BARS = (
     "api",
     "follow",
     "postgres",
+    "contents",
     "kill",
 )
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/benchmarks.md"

@@ -219,8 +219,7 @@ def test_python_packages_are_those_of_importlib_metadata(own: Contents) -> None:
         dist.name: Counter(" ".join(line.split()) for line in dist.requires or ()) for dist in said
     }
     assert {package.name: package.requires_python for package in found} == {
-        dist.name: dist.metadata["Requires-Python"] if "Requires-Python" in dist.metadata else None
-        for dist in said
+        dist.name: next(iter(dist.metadata.get_all("Requires-Python") or ()), None) for dist in said
     }
     assert {package.name: package.files for package in found} == {
         dist.name: len((dist.read_text("RECORD") or "").split("\n")) - 1 for dist in said
