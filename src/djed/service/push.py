@@ -6,7 +6,6 @@ but on request, and what is half written is never seen under its name.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -169,7 +168,7 @@ def _write(files: Path, artifact: Artifact, to: Destination, *, force: bool) -> 
             ):
                 shutil.copyfileobj(source, file, 2**20)
         elif to.way == "oci-archive":
-            oci_archive(files, file)
+            oci_archive(files, file, name=to.name)
         else:
             assert artifact.image is not None
             image = Layout(files).choose(artifact.image.arch)
@@ -223,21 +222,15 @@ def _write_folder(files: Path, target: Path, name: str | None, *, force: bool) -
 
 def _copy_layout(files: Path, into: Path, name: str) -> None:
     """Copies, not other names: whoever owns the folder may write to it."""
-    from djed.toolbox.oci import Layout
+    from djed.toolbox.oci import Layout, named_index
 
     layout = Layout(files)
-    index = json.loads(layout.read_file("index.json"))
-    for manifest in index["manifests"]:
-        manifest["annotations"] = {
-            **manifest.get("annotations", {}),
-            "org.opencontainers.image.ref.name": name,
-        }
     blobs = Path("blobs/sha256")
     (into / blobs).mkdir(parents=True)
     for path in sorted((files / blobs).iterdir()):
         shutil.copyfile(path, into / blobs / path.name, follow_symlinks=False)
     (into / "oci-layout").write_bytes(layout.read_file("oci-layout"))
-    (into / "index.json").write_text(json.dumps(index, separators=(",", ":")), encoding="utf-8")
+    (into / "index.json").write_bytes(named_index(layout, name))
 
 
 def _exists(target: Path) -> ConflictError:

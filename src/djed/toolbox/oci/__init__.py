@@ -3,7 +3,7 @@
 Standard library and ``djed.errors`` alone: it also runs inside jobs.
 """
 
-from djed.toolbox.oci.exporting import docker_archive, oci_archive
+from djed.toolbox.oci.exporting import docker_archive, named_index, oci_archive
 from djed.toolbox.oci.extending import LayerFile, extend
 from djed.toolbox.oci.importing import ImageKind, import_image
 from djed.toolbox.oci.layout import Layout, unpack
@@ -19,6 +19,7 @@ __all__ = [
     "docker_archive",
     "extend",
     "import_image",
+    "named_index",
     "oci_archive",
     "platform_of",
     "unpack",

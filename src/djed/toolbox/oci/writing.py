@@ -15,10 +15,11 @@ from djed.toolbox.folder import writing
 from djed.toolbox.oci.nouns import CONFIG, LAYERS, MANIFEST, Descriptor, read_config
 from djed.toolbox.tar_reader import write_all
 
-__all__ = ["NewLayout", "Unfinished", "canonical"]
+__all__ = ["REF_NAME", "NewLayout", "Unfinished", "canonical"]
 
 _CHUNK = 2**20
-_NAME = "org.opencontainers.image.ref.name"
+REF_NAME = "org.opencontainers.image.ref.name"
+"""The annotation that names an image in a layout."""
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -95,7 +96,7 @@ class NewLayout:
             digest=written.digest,
             size=written.size,
             platform=read_config(config)[1],
-            annotations={_NAME: "latest"},
+            annotations={REF_NAME: "latest"},
         )
         with writing(self.folder):
             (self.folder / "oci-layout").write_bytes(b'{"imageLayoutVersion":"1.0.0"}')
