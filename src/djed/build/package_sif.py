@@ -144,19 +144,22 @@ def _name(reference: str) -> str | None:
 
 def _definition(assembly: Assembly, below: Image) -> str:
     """By which the same could be made anew; what it rests on where that cannot be written."""
-    assert assembly.content is not None
     name = _name(assembly.environment.base)
     try:
         return definition(
             assembly.environment,
             base=name or "rootfs:base",
-            content=assembly.content,
+            content=assembly.content or _unknown,
             lock=assembly.lock,
             run=assembly.run,
             manager=below.package_manager,
         )
-    except RequestError:
+    except (RequestError, KeyError):  # too large, or not all of it is known here
         return f"Bootstrap: docker\nFrom: {name}\n" if name else "Bootstrap: localimage\nFrom: base\n"
+
+
+def _unknown(digest: str) -> bytes:
+    raise KeyError(digest)
 
 
 def _environment(assembly: Assembly, below: Image, wanted: Bundle) -> Iterator[str]:

@@ -103,8 +103,8 @@ def steps(
 
 
 def quoted(text: str) -> str:
-    """In single quotes of the shell, in which only they themselves mean something."""
-    return "'" + text.replace("'", "'\\''") + "'"
+    r"""In single quotes of the shell, in which only they themselves mean something. Apptainer's own shell keeps the backslash of ``\'``."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 # System

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,29 +25,29 @@ _LISTED = re.compile(r"-[-rwxsStT]{9} +[0-9]+/[0-9]+ +([0-9]{1,20}) [0-9]{4}-[0-
 _ENTRY = re.compile(r"[-dlcbps][-rwxsStT]{9} +[0-9]+/[0-9]+ ")
 
 
-def make(write: Callable[[BinaryIO], None], into: Path, *, epoch: int, level: int = 9) -> None:
+def make(write: Callable[[BinaryIO], None], into: Path, *, newest: int) -> None:
     """A squashfs, compressed by gzip, of the tar archive that ``write`` writes.
 
-    The same archive gives the same bytes with the same tool. ``epoch`` is the time of the whole and of its root. Raises
-    ``MissingPartError`` where there is no ``sqfstar``, ``ToolError``, and what ``write`` raises.
+    The same archive gives the same bytes with the same tool. No file in it has a later time than ``newest``, which the whole and its root
+    get. Raises ``MissingPartError`` where there is no ``sqfstar``, ``ToolError``, and what ``write`` raises.
     """
     into.unlink(missing_ok=True)
-    argv = ["sqfstar", "-comp", "gzip", "-Xcompression-level", str(level), "-no-xattrs", "-exit-on-error"]
-    argv += ["-mkfs-time", str(epoch), "-root-time", str(epoch), "-root-mode", "755", "-root-uid", "0"]
     # Of itself it takes a quarter of the machine's memory, whatever the job may use.
-    argv += [
-        "-root-gid",
-        "0",
+    argv = [
+        "sqfstar",
+        "-comp",
+        "gzip",
+        "-no-xattrs",
+        "-exit-on-error",
         "-mem",
         "256M",
         "-processors",
         _processors(),
-        "-quiet",
-        "-no-progress",
-        str(into),
     ]
+    argv += ["-root-mode", "755", "-root-uid", "0", "-root-gid", "0", "-quiet", "-no-progress", str(into)]
     said: list[str] = []
-    if code := _run(argv, said, feed=write):
+    # Version 4.5 takes the time of the root from the clock whatever its options say, but cuts it to this.
+    if code := _run(argv, said, feed=write, env={"SOURCE_DATE_EPOCH": str(newest)}):
         raise ToolError(f"sqfstar failed with exit code {code}.", hint=_last(said))
 
 
@@ -89,18 +89,30 @@ def _processors() -> str:
     return str(len(os.sched_getaffinity(0)))
 
 
-def _run(argv: list[str], said: list[str], *, feed: Callable[[BinaryIO], None] | None = None) -> int:
+def _run(
+    argv: list[str],
+    said: list[str],
+    *,
+    feed: Callable[[BinaryIO], None] | None = None,
+    env: Mapping[str, str] = _ENV,
+) -> int:
     """The exit code; ``said`` keeps the last line."""
 
     def told(line: str) -> None:
         said[:] = [line] if line.strip() else said
 
-    return _follow(argv, told, feed)
+    return _follow(argv, told, feed=feed, env={**_ENV, **env})
 
 
-def _follow(argv: list[str], told: Callable[[str], None], feed: Callable[[BinaryIO], None] | None) -> int:
+def _follow(
+    argv: list[str],
+    told: Callable[[str], None],
+    *,
+    feed: Callable[[BinaryIO], None] | None = None,
+    env: Mapping[str, str] = _ENV,
+) -> int:
     try:
-        return process.follow(argv, told, feed=feed, env=_ENV)
+        return process.follow(argv, told, feed=feed, env=env)
     except MissingPartError as error:
         raise MissingPartError(f"There is no {argv[0]} on this machine.", hint=_HINT) from error
 
@@ -129,7 +141,7 @@ def _list(file: Path, offset: int, stored: int, caps: Caps) -> _Sum:
         if found.size > _SLACK and found.size > caps.ratio * stored:
             raise UnsafeError(f"{file.name!r} holds {found.size} bytes made of {stored}.")
 
-    if _follow(["unsquashfs", "-no-progress", "-lln", "-offset", str(offset), str(file)], count, None):
+    if _follow(["unsquashfs", "-no-progress", "-lln", "-offset", str(offset), str(file)], count):
         raise ToolError(f"unsquashfs cannot read {file.name!r}: it may be damaged.", hint=_last(said))
     return found
 

@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,15 +47,17 @@ def run(arguments: Sequence[str]) -> None:
         compose(plan, Path(root), files, stream, environment=Path(environment) if environment else None)
 
     if not _by_apptainer(write, into, work):
-        _by_ourselves(plan, write, into, work)
+        _by_ourselves(plan, write, into, newest=max(plan["epoch"], _newest(Path(root))))
 
 
-def _by_ourselves(plan: Mapping[str, Any], write: Callable[[BinaryIO], None], into: Path, work: Path) -> None:
-    filesystem = work / "root.squashfs"
+def _by_ourselves(
+    plan: Mapping[str, Any], write: Callable[[BinaryIO], None], into: Path, *, newest: int
+) -> None:
+    filesystem = into.with_name("root.squashfs")
     try:
-        squashfs.make(write, filesystem, epoch=plan["epoch"])
+        squashfs.make(write, filesystem, newest=newest)
     except MissingPartError as error:
-        raise FailedError("no_engine", f"{error.message} {error.hint}") from error
+        raise FailedError("no_engine", error.message, hint=error.hint) from error
     sif.write(
         filesystem,
         into,
@@ -156,19 +159,36 @@ def _write_tree(
     """All below a folder; with ``epoch`` as the time, and permissions that let everybody read."""
     for parts, folder, name, status in _walk(top, at, hidden):
         path, mode = b"/".join(parts), status.st_mode
-        time = epoch if epoch is not None else min(max(int(status.st_mtime), 0), _LATEST)
+        time = epoch if epoch is not None else _time(status)
         if stat.S_ISDIR(mode):
             writer.folder(path, 0o755 if epoch is not None else mode & 0o1777 | 0o700, time)
         elif stat.S_ISLNK(mode):
             writer.symlink(path, os.readlink(name, dir_fd=folder))
         elif stat.S_ISREG(mode):
-            bits = 0o755 if mode & 0o111 else 0o644
+            readable = mode & 0o777 | 0o400 if epoch is None else 0o755 if mode & 0o111 else 0o644
             descriptor = os.open(name, _FILE, dir_fd=folder)
             try:
                 size = os.fstat(descriptor).st_size
-                writer.file(path, descriptor, size, bits if epoch is not None else mode & 0o777 | 0o400, time)
+                writer.file(path, partial(_fill, descriptor), size, mode=readable, mtime=time)
             finally:
                 os.close(descriptor)
+
+
+def _newest(root: Path) -> int:
+    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return max((_time(status) for _, _, _, status in _walk(top, (), frozenset())), default=0)
+    finally:
+        os.close(top)
+
+
+def _time(status: os.stat_result) -> int:
+    """When it was changed, as far as a squashfs can hold it."""
+    return min(max(int(status.st_mtime), 0), _LATEST)
+
+
+def _fill(descriptor: int, view: memoryview) -> int:
+    return os.readv(descriptor, [view])
 
 
 def _walk(
