@@ -16,6 +16,8 @@ from tests.support.images import debian_root, layout_of
 from tests.support.index import LoopbackIndex, wheel
 from tests.support.live import open_engine, outcomes, packages, script, submit
 
+DEBIAN = ("python3", "ca-certificates")
+
 pytestmark = pytest.mark.needs("uv", "bwrap", "mmdebstrap")
 
 
@@ -35,7 +37,7 @@ def index() -> Iterator[LoopbackIndex]:
 
 @pytest.fixture(scope="module")
 def base() -> str:
-    return f"rootfs:{debian_root()}"
+    return f"rootfs:{debian_root(DEBIAN)}"
 
 
 def done(engine: Engine, *submissions: Submission) -> list[Inspection]:
@@ -61,7 +63,7 @@ def stdout(engine: Engine, id_: str, role: str = "run:0") -> str:
 
 
 def cached(engine: Engine, id_: str) -> list[str]:
-    found = engine.events(id_)
+    found = engine.events([id_])
     return [event.data["role"] for event in found if event.kind == "job" and event.data["state"] == "cached"]
 
 
@@ -196,7 +198,7 @@ def test_a_base_that_is_none_is_named(engine: Engine, base: str, words: str) -> 
 
 
 def test_a_layout_is_the_same_as_its_root(engine: Engine, base: str, tmp_path: Path) -> None:
-    layout = layout_of(debian_root())
+    layout = layout_of(debian_root(DEBIAN))
     asked = Submission(
         request=Request(environment=Environment(base=f"oci:{layout}"), run=Run(command=("true",)))
     )

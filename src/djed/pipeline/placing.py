@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from djed.model.base import parse_base
 from djed.model.hardware import Node
 from djed.model.inspection import Inspection
 from djed.model.request import SANDBOX_LEVELS, Build, Request, Run, SandboxLevel
@@ -55,7 +56,7 @@ def runs(request: Request) -> bool:
 def place(inspection: Inspection, context: Context) -> Placed:
     """Choose where to build and where to run."""
     request = inspection.request
-    if request.environment.base != HOST:
+    if _needs_engine(request, context):
         context.equip()
     found = {"build": _spots(request, request.build, "build", context)}
     if request.run is not None and runs(request):
@@ -73,6 +74,19 @@ def place(inspection: Inspection, context: Context) -> Placed:
     if build is None:
         reason = "No one machine fits both the build and the run, and an environment is built where it runs."
     return Placed(build=build, run=run, considered=considered, reason=reason)
+
+
+def _needs_engine(request: Request, context: Context) -> bool:
+    """Whether container engines must be looked for: to install native packages, to fetch or to run an image, or because they were named."""
+    environment = request.environment
+    targets = {*request.build.targets, *(request.run.targets if request.run else ())}
+    strong = {request.sandbox, context.config.sandbox_floor} & {"container", "gvisor"}
+    if strong or not targets.isdisjoint(_ENGINES):
+        return True
+    if environment.base == HOST:
+        return False
+    boxed = any("bwrap" in node.sandboxes for node in context.nodes)
+    return bool(environment.native) or not boxed or not parse_base(environment.base).local
 
 
 def _spots(request: Request, asked: Build | Run, stage: str, context: Context) -> _Found:

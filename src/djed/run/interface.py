@@ -43,6 +43,10 @@ class Runner(Protocol):
         """The inventory, with stable ids. Called at start and then rarely; may take a second."""
         ...
 
+    def equip(self) -> None:
+        """Look for what only some requests need, like container engines; :meth:`nodes` tells of it from then on. May take seconds, once."""
+        ...
+
     def submit(self, attempt: Attempt) -> Handle:
         """Start the attempt.
 

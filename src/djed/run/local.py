@@ -24,7 +24,7 @@ from djed.run import levels, machine, secrets, system
 from djed.run.interface import Materials
 from djed.run.jobdir import JobDirectory
 from djed.run.order import Site, order
-from djed.run.sandbox import Sandbox, choose
+from djed.run.sandbox import Sandbox, choose, needs_engine
 from djed.run.shim import cgroup
 from djed.toolbox import fs, process
 
@@ -55,6 +55,8 @@ class LocalRunner:
         self._config = config
         self._packages = (cache or config.data / "packages").absolute()
         self._levels = levels
+        self._deep = False
+        """Whether engines are tried; else what is known of them counts."""
         self._site: Site | None = None
         self._sandboxes: tuple[Sandbox, ...] = ()
         self._guard = threading.Lock()
@@ -69,8 +71,16 @@ class LocalRunner:
         present = tuple(item.level for item in self._sandboxes)
         return (machine.node(self._config, self.target, present, site.engines),)
 
+    def equip(self) -> None:
+        """Try which engines work here, and whether gVisor does."""
+        with self._guard:
+            self._site = None if not self._deep else self._site
+            self._deep = True
+
     def submit(self, attempt: Attempt) -> Handle:
         """Make the job directory, then start the shim in it."""
+        if needs_engine(attempt.job, self._config.sandbox_floor):
+            self.equip()
         site = self._prepare()
         directory = self._directory(attempt.name)
         handle = Handle(name=attempt.name, target=self.target)
@@ -182,7 +192,7 @@ class LocalRunner:
             if self._site is None:
                 data = self._config.data.absolute()
                 self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-                found = levels.probe(data)
+                found = levels.probe(data, deep=self._deep)
                 self._sandboxes = tuple(
                     item for item in found.sandboxes if self._levels is None or item.level in self._levels
                 )

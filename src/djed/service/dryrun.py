@@ -42,7 +42,10 @@ def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
     check_shown(engine, submission)
     for content in submission.contents.values():
         engine.store.blobs.put(content)
-    context = StoreContext(engine.store, engine.config, (), uv_settings(os.environ))
+    works = engine.works
+    context = StoreContext(
+        engine.store, engine.config, works.own_nodes(), uv_settings(os.environ), equipped=works.equipped
+    )
     context.nodes = engine.nodes()
     now = time.time()
     trial = Inspection(

@@ -43,6 +43,7 @@ class Works:
         with self._guard:
             if self._runners is None:
                 from djed.run.local import LocalRunner
+                from djed.run.sandbox import ENGINES
                 from djed.worker.context import StoreMaterials
 
                 local = LocalRunner(
@@ -51,12 +52,18 @@ class Works:
                     config=self._config,
                     levels=self._levels,
                 )
-                self._runners = {local.target: local}
+                self._runners = dict.fromkeys((local.target, *ENGINES), local)
             return self._runners
 
     def own_nodes(self) -> list[Node]:
         """The nodes that this machine's runners have."""
-        return [node for runner in self.runners().values() for node in runner.nodes()]
+        return [node for runner in set(self.runners().values()) for node in runner.nodes()]
+
+    def equipped(self) -> list[Node]:
+        """The same, with the container engines that work on them."""
+        for runner in set(self.runners().values()):
+            runner.equip()
+        return self.own_nodes()
 
     def nodes(self) -> Sequence[Node]:
         """Ours, and those of which other workers told lately."""
@@ -114,7 +121,9 @@ class Works:
         own = self.own_nodes()
         if self._store.place:
             self._end_stragglers([node.id for node in own])
-        context = StoreContext(self._store, self._config, own, uv_settings(os.environ))
+        context = StoreContext(
+            self._store, self._config, own, uv_settings(os.environ), equipped=self.equipped
+        )
         worker = Worker(self._store, self.runners(), context, self._config, tells=tells)
         self.broken = None
 

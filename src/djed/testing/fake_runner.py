@@ -78,6 +78,9 @@ class FakeRunner:
         """The nodes given, or one with two CPUs."""
         return self._nodes
 
+    def equip(self) -> None:
+        """There is nothing to look for."""
+
     def submit(self, attempt: Attempt) -> Handle:
         """Begin the play."""
         if attempt.name not in self._started:

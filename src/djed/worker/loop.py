@@ -192,7 +192,7 @@ class Worker:
             return False
         self._cancel()
         over = 0
-        for runner in self._runners.values():
+        for runner in set(self._runners.values()):
             mine = {
                 name: item
                 for name, item in self._watched.items()
