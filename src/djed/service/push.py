@@ -18,6 +18,7 @@ from typing import BinaryIO, Literal
 
 from djed.errors import ConflictError, DjedError, MissingPartError, RequestError, ToolError
 from djed.model.artifact import SINGLE_FILES, Artifact
+from djed.model.base import parse_base
 from djed.toolbox import process
 from djed.toolbox.fs import open_regular, remove_tree
 
@@ -35,9 +36,6 @@ _WAYS: tuple[Way, ...] = (
 _WRITTEN: tuple[Way, ...] = ("file", "oci", "oci-archive", "docker-archive")
 """Those that need no other program."""
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_REGISTRY = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9._-]+)+(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"
-)
 _HOURS = 4 * 3600.0
 """Seconds for an upload."""
 _HINTS = {
@@ -78,12 +76,22 @@ def read_destination(text: str, artifact: Artifact) -> Destination:
         return _file(text, artifact)
     if colon and way in _WAYS:
         return _named(way, rest, text)
-    if _REGISTRY.fullmatch(text):
+    if _is_in_registry(text):
         return Destination(way="docker", place=text)
     raise RequestError(
         f"{text[:200]!r} is no place for an image.",
         hint="Write oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME, containers-storage:NAME, or REGISTRY/NAME:TAG.",
     )
+
+
+def _is_in_registry(text: str) -> bool:
+    """Whether it is the name of an image with that of its registry: without one, every engine would take another."""
+    try:
+        found = parse_base(text)
+    except ValueError:
+        return False
+    host, slash, _ = text.partition("/")
+    return found.kind == "name" and bool(slash) and (host == "localhost" or bool(set(host) & {".", ":"}))
 
 
 def _named(way: Way, rest: str, text: str) -> Destination:
@@ -226,6 +234,7 @@ def _copy_layout(files: Path, into: Path, name: str) -> None:
 
     layout = Layout(files)
     blobs = Path("blobs/sha256")
+    into.mkdir()
     (into / blobs).mkdir(parents=True)
     for path in sorted((files / blobs).iterdir()):
         shutil.copyfile(path, into / blobs / path.name, follow_symlinks=False)
