@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import djed.toolbox
+from djed.toolbox.oci import import_image
 
 __all__ = ["debian_root", "layout_of", "tiny_root"]
 
@@ -57,10 +58,11 @@ def debian_root(
 
 
 def layout_of(tar: Path) -> Path:
-    """An OCI layout of a root's tar, with one layer; made once for each version of the code that makes it. Nobody changes it."""
-    from djed.toolbox.oci import import_image
+    """An OCI layout of a root's tar, with one layer; that of ``debian_root`` is made once for each version of the code that makes it.
 
-    made = _kept() / f"{tar.stem}-{_version()}-{tar.stat().st_mtime_ns}.oci"
+    It lies beside the tar. Nobody changes it.
+    """
+    made = tar.with_name(f"{tar.stem}-{_version()}.oci")
     with _locked(made):
         if not made.exists():
             unfinished = made.with_suffix(".new")

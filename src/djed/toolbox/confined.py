@@ -59,7 +59,14 @@ class Confined:
             self._known[parts] = real
         return self._descriptor(real), real
 
-    def _resolve(self, parts: Parts) -> Parts:
+    def find(self, parts: Parts) -> Parts | None:
+        """Path without links of a folder; None where there is no such folder."""
+        try:
+            return self._resolve(parts, make=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _resolve(self, parts: Parts, *, make: bool = True) -> Parts:
         ahead, links = list(reversed(parts)), 0
         at: Parts = ()
         while ahead:
@@ -69,7 +76,7 @@ class Confined:
             if part == b"..":
                 at = at[:-1]
                 continue
-            if (target := self._step(at, part, parts)) is None:
+            if (target := self._step(at, part, parts if make else None)) is None:
                 at = (*at, part)
                 if len(at) > self._depth:
                     raise self._refused(parts, f"lies deeper than {self._depth} folders")
@@ -81,25 +88,38 @@ class Confined:
             ahead.extend(reversed(target.split(b"/")))
         return at
 
-    def _step(self, at: Parts, part: bytes, wanted: Parts) -> bytes | None:
-        """Open the folder ``part`` in the folder ``at``; where it is a link that may be followed, return its target instead."""
+    def _step(self, at: Parts, part: bytes, wanted: Parts | None) -> bytes | None:
+        """Open the folder ``part`` in the folder ``at``; where it is a link that may be followed, return its target instead.
+
+        What is not there is made on the way to ``wanted``.
+        """
         folder = self._descriptor(at)
         try:
             inner = os.open(part, _FOLDER, dir_fd=folder)
         except FileNotFoundError:
+            if wanted is None:
+                raise
             inner = self._missing(folder, part, wanted)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                raise self._refused(wanted, "goes through a link with too long a name") from None
+                raise self._refused(
+                    wanted or (*at, part), "goes through a link with too long a name"
+                ) from None
             if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
                 raise
-            if not stat.S_ISLNK(os.lstat(part, dir_fd=folder).st_mode):
-                raise self._refused(wanted, "goes through something that is no folder") from None
-            if not self._follow:
-                raise self._refused(wanted, "goes through a link") from None
-            return os.readlink(part, dir_fd=folder)
+            return self._target(folder, part, wanted)
         self._remember((*at, part), inner)
         return None
+
+    def _target(self, folder: int, part: bytes, wanted: Parts | None) -> bytes:
+        """Where the link ``part`` leads, which is no folder itself."""
+        if not stat.S_ISLNK(os.lstat(part, dir_fd=folder).st_mode):
+            if wanted is None:
+                raise NotADirectoryError
+            raise self._refused(wanted, "goes through something that is no folder")
+        if not self._follow:
+            raise self._refused(wanted or (part,), "goes through a link")
+        return os.readlink(part, dir_fd=folder)
 
     def _missing(self, folder: int, part: bytes, wanted: Parts) -> int:
         """Make a folder that no entry has named yet."""

@@ -122,7 +122,9 @@ class _Layer:
         """A whiteout: what it names was brought by a layer below, and goes."""
         if entry.kind != "file" or entry.size:
             raise self._budget.refused(entry.name, "is called like a whiteout, but is none")
-        _, folder = self._inside.enter(parts[:-1])
+        folder = self._inside.find(parts[:-1])
+        if folder is None:
+            return  # where there is a file by now, or nothing, nothing is left to hide
         if parts[-1] == _OPAQUE:
             self._clear(folder)
         elif not parts[-1].startswith(_PLAIN):

@@ -52,10 +52,11 @@ def test_a_layout_keeps_its_digest_and_loses_the_rest(foreign: Foreign, tmp_path
 
 
 def test_a_docker_image_is_said_in_other_words(foreign: Foreign, tmp_path: Path) -> None:
+    config = foreign.json(foreign.config(), DOCKER + "container.image.v1+json")
     manifest = {
         "schemaVersion": 2,
         "mediaType": DOCKER + "distribution.manifest.v2+json",
-        "config": foreign.json(foreign.config(), DOCKER + "container.image.v1+json"),
+        "config": config,
         "layers": [foreign.blob(gzip.compress(TAR), DOCKER + "image.rootfs.diff.tar.gzip")],
     }
     foreign.index(foreign.json(manifest, DOCKER + "distribution.manifest.v2+json"))
@@ -63,7 +64,7 @@ def test_a_docker_image_is_said_in_other_words(foreign: Foreign, tmp_path: Path)
     assert image.manifest["mediaType"] == MANIFEST
     assert image.manifest["config"]["mediaType"] == CONFIG
     assert image.layers[0].media_type == LAYER + "+gzip"
-    assert image.manifest["config"]["digest"] == manifest["config"]["digest"]
+    assert image.manifest["config"]["digest"] == config["digest"]
 
 
 def test_a_manifest_needs_no_type_of_its_own(foreign: Foreign, tmp_path: Path) -> None:
