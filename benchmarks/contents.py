@@ -28,8 +28,9 @@ from benchmarks.bar import (
     tool,
     uv,
 )
+from djed.config import Config
 from djed.model.quantity import format_duration
-from djed.observe.contents import read_layers
+from djed.service.extract import extract
 from djed.toolbox.oci import Layout, import_image, unpack
 from tests.support.images import debian_root, layout_of
 
@@ -135,11 +136,11 @@ def _again(folder: Path, root: Path, venv: Path) -> Row:
     shutil.copytree(venv, root / "opt/venv", symlinks=True)
     import_image(root, "rootfs", folder / "layout", arch=platform.machine())
 
+    config = Config(data=folder / "data")
+
     def look() -> float:
         start = time.perf_counter()
-        read_layers(
-            folder / "layout", "image", arch=platform.machine(), cache=folder / "cache", scratch=folder
-        )
+        extract(f"oci:{folder / 'layout'}", config)
         return time.perf_counter() - start
 
     first = look()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata as md
-import os
 import platform
 import re
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from djed.model.contents import Contents
-from djed.observe.contents import edges, read_contents, read_image, read_layers
+from djed.observe.contents import edges, read_contents
 from djed.toolbox.oci import Layout, unpack
 from tests.support.images import debian_root, layout_of
 
@@ -162,46 +160,6 @@ def test_symbol_versions_are_those_that_readelf_tells(root: Path, contents: Cont
         for path, found in contents.symbols.items()
         if path.startswith(f"/{folder.relative_to(root)}/")
     } == expected
-
-
-@pytest.mark.needs("mmdebstrap")
-def test_a_layout_has_what_its_root_has_and_is_unpacked_once(
-    layout: Path, contents: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "scratch").mkdir()
-    first = read_layers(
-        layout, "first", arch=platform.machine(), cache=tmp_path / "cache", scratch=tmp_path / "scratch"
-    )
-    image = Layout(layout).choose(platform.machine())
-    assert (first.target, first.kind, first.digest) == ("first", "image", image.digest)
-    assert (first.native, first.python_files, first.symbols) == (
-        contents.native,
-        contents.python_files,
-        contents.symbols,
-    )
-    assert [(layer.digest, layer.size) for layer in first.layers] == [
-        (layer.digest, layer.size) for layer in image.layers
-    ]
-    assert first.size == sum(layer.size for layer in image.layers)
-    assert first.config["architecture"] == image.config["architecture"]
-    assert list((tmp_path / "scratch").iterdir()) == []
-    monkeypatch.setattr("djed.observe.contents.layers.unpack", lambda *_: pytest.fail("unpacked again"))
-    again = read_image(layout, "oci", "second", arch=platform.machine(), cache=tmp_path / "cache")
-    assert again.target == "second"
-    assert again.native == first.native
-
-
-def test_an_archive_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "scratch").mkdir()
-    (tmp_path / "broken.tar").write_bytes(os.urandom(4096))
-    with pytest.raises(Exception, match="broken"):
-        read_image(tmp_path / "broken.tar", "oci-archive", "x", arch="x86_64", scratch=tmp_path / "scratch")
-    assert list((tmp_path / "scratch").iterdir()) == []
-    assert not [
-        path
-        for path in Path(tempfile.gettempdir()).glob("djed-contents-*")
-        if path.stat().st_mtime > tmp_path.stat().st_mtime
-    ]
 
 
 def test_python_packages_are_those_of_importlib_metadata(own: Contents) -> None:
