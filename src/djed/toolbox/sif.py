@@ -56,7 +56,7 @@ _ARCHES = {
     "riscv64": b"12",
 }  # fmt: skip
 _MOST_DESCRIPTORS = 4096
-_MOST_TEXT = 4 * 2**20
+_MOST_TEXT = 16 * 2**20
 _MOST_LABELS = 10_000
 _CHUNK = 2**20
 _CAPS = Caps()

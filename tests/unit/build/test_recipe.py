@@ -77,7 +77,7 @@ def test_one_package_without_a_hash_leaves_out_all_of_them() -> None:
     )
     text = "\n".join(written(lock=lock))
     assert "--hash" not in text
-    assert r"'bare==1 ; sys_platform == '\''linux'\'''" in text
+    assert """'bare==1 ; sys_platform == '"'"'linux'"'"''""" in text
 
 
 def test_without_a_lock_the_packages_are_resolved_within_their_bounds() -> None:
