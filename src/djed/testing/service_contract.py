@@ -223,7 +223,27 @@ class ServiceContract:
         assert found is not None
         assert found.digest == finished.artifact
         assert service.artifact("sha256:" + "0" * 64) is None
-        assert finished.artifact in {item.digest for item in service.artifacts().items}
+        (stored,) = [item for item in service.artifacts().items if item.digest == finished.artifact]
+        assert stored.inspections >= 1
+        assert stored.inspection
+
+    def test_the_files_of_an_artifact_are_read(self, service: Service, finished: Inspection) -> None:
+        """While it is there."""
+        assert finished.artifact is not None
+        with service.files(finished.artifact) as folder:
+            assert "relocatable = true" in (folder / "pyvenv.cfg").read_text()
+        with pytest.raises(NotFoundError, match="There is no artifact"), service.files("sha256:" + "0" * 64):
+            pass
+
+    def test_a_recipe_is_written_for_any_engine_and_for_apptainer(
+        self, service: Service, finished: Inspection
+    ) -> None:
+        """Of an inspection, and of a request that was not submitted."""
+        for what in (finished.id, asking()):
+            assert service.recipe(what).startswith("FROM ")
+            assert service.recipe(what, "apptainer").startswith("Bootstrap: docker\nFrom: ")
+        with pytest.raises(NotFoundError):
+            service.recipe("nobody")
 
     def test_observations_come_in_pages_and_by_kind(self, service: Service, finished: Inspection) -> None:
         """Newest first."""
