@@ -39,9 +39,11 @@ class BaseBuilder:
         )
 
     def render(self, assembly: Assembly) -> Job:
-        """A job of our own code that makes ``outputs/image``: sandboxed for what lies on the machine, with engine and network for names."""
+        """A job of our own code that makes ``outputs/image``: sandboxed for a file or layout, with engine and network for a name."""
         base = parse_base(assembly.environment.base)
         source: str | At = At(place="source") if base.local else base.name
+        # Only outside a sandbox can it be told who owns the files of a folder, and can those be read that are not everybody's.
+        plain = base.kind == "rootfs" and assembly.stamp.startswith("sha256:")
         insecure = assembly.settings.get(INSECURE_REGISTRIES, "")
         return Job(
             kind="base",
@@ -60,7 +62,7 @@ class BaseBuilder:
             limits=assembly.limits,
             network=not base.local,
             source=base.name if base.local else None,
-            engine=not base.local,
+            engine=plain or not base.local,
             tools=True,
             sandbox=assembly.sandbox,
             target=assembly.node.target,

@@ -103,6 +103,8 @@ def engine_variables(job: Job, engines: tuple[Engine, ...], environ: Mapping[str
     variables["HOME"] = environ.get("HOME") or str(Path.home())
     if able:
         variables["DJED_ENGINE"] = json.dumps(encode(able[0]))
+        # An image that the user has may be with another one than builds best.
+        variables["DJED_ENGINES"] = json.dumps(encode(able))
     return variables
 
 

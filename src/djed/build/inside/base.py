@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from djed.build.inside.engine import Driver, attempt_name, given_engine
+from djed.build.inside.engine import Driver, attempt_name, given_engines
 from djed.build.inside.facts import write_facts
 from djed.build.inside.report import FailedError, say
 from djed.errors import DjedError, RefusedError, UnreadableError, UnsafeError
@@ -80,28 +80,39 @@ def _import(fetched: _Fetched, outputs: Path, arch: str) -> None:
 
 
 def _fetch(name: str, work: Path, outputs: Path, arch: str) -> _Fetched:
-    """Look into the engine's own storage, then ask the registry: by skopeo, which leaves nothing behind, else by the engine."""
-    engine = given_engine()
-    driver = Driver(engine, attempt_name(outputs), Path.cwd()) if engine else None
-    tried = []
-    if driver is not None and engine is not None:
-        tried.append(f"the images of {engine.name}")
-        if driver.find(name):
-            target = work / "image.tar"
-            driver.save(name, target, private=False)
-            return _Fetched(form="docker-archive", path=target, digest=_asked(name) or driver.digest_of(name))
-    tried.append(f"the registry {_registry(name)}")
-    if shutil.which("skopeo"):
-        return _copy(name, work, arch, tried)
-    if driver is None:
-        raise FailedError(
-            "no_engine",
-            f"{name} is the name of an image, and there is neither a container engine nor skopeo to fetch it",
-        )
+    """Look into the engines' own storage, then ask the registry: by skopeo, which leaves nothing behind, else by the engine."""
+    engines = given_engines()
+    if any(engine.name == "podman" for engine in engines):
+        engines = tuple(engine for engine in engines if engine.name != "buildah")  # they share their storage
+    drivers = [Driver(engine, attempt_name(outputs), Path.cwd()) for engine in engines]
+    denied: FailedError | None = None
+    for driver in drivers:
+        try:
+            if driver.find(name):
+                return _saved(driver, name, work)
+        except FailedError as error:
+            denied = error  # another engine, or the registry, may still have it
+            say(error.message)
+    tried = [driver.engine.name for driver in drivers]
     try:
-        return _pull(driver, name, work, arch=arch, tried=tried)
-    finally:
-        driver.clean(*([name] if driver.engine.name == "docker" else []))
+        if shutil.which("skopeo"):
+            return _copy(name, work, arch, tried)
+        if drivers:
+            return _pull(drivers[0], name, work, arch=arch, tried=tried)
+    except FailedError as error:
+        if denied is not None and error.kind != "base_mismatch":
+            raise denied from error
+        raise
+    raise FailedError(
+        "no_engine",
+        f"{name} is the name of an image, and there is neither a container engine nor skopeo to fetch it.",
+    )
+
+
+def _saved(driver: Driver, name: str, work: Path) -> _Fetched:
+    target = work / "image.tar"
+    driver.save(name, target, private=False)
+    return _Fetched(form="docker-archive", path=target, digest=_asked(name) or driver.digest_of(name))
 
 
 def _copy(name: str, work: Path, arch: str, tried: Sequence[str]) -> _Fetched:
@@ -117,7 +128,9 @@ def _copy(name: str, work: Path, arch: str, tried: Sequence[str]) -> _Fetched:
     lines: list[str] = []
     plain = re.sub(r"(:[\w.-]+)?(?=@)", "", name)  # a tag beside a digest is refused, and says nothing
     option = ["--tls-verify=false"] if insecure else []
-    code = follow([*tool, "inspect", *option, "--format", "{{.Digest}}", f"docker://{plain}"], lines.append)
+    code = follow(
+        [*tool, "inspect", "--no-tags", *option, "--format", "{{.Digest}}", f"docker://{plain}"], lines.append
+    )
     digest = next((line for line in lines if _DIGEST.fullmatch(line)), None)
     if code or digest is None:
         raise _refused(name, lines, tried)
@@ -132,14 +145,16 @@ def _copy(name: str, work: Path, arch: str, tried: Sequence[str]) -> _Fetched:
 
 
 def _pull(driver: Driver, name: str, work: Path, *, arch: str, tried: Sequence[str]) -> _Fetched:
+    target = work / "image.tar"
     try:
         driver.pull(name, platform_of(arch).architecture, insecure=_insecure(name))
+        driver.save(name, target, private=True)
     except FailedError as error:
         if error.kind != "engine_failed":
             raise
         raise _refused(name, [error.message], tried) from error
-    target = work / "image.tar"
-    driver.save(name, target, private=True)
+    finally:
+        driver.clean(*([name] if driver.engine.name == "docker" else []))
     return _Fetched(form="docker-archive", path=target, digest=_asked(name))
 
 
@@ -151,15 +166,22 @@ def _refused(name: str, lines: Sequence[str], tried: Sequence[str]) -> DjedError
     if _OTHER_ARCH.search(said):
         return FailedError("base_mismatch", f"{name} has no image for this kind of machine")
     if _UNKNOWN.search(said) and "no such host" not in said:
-        return FailedError(
-            "no_such_base", f"There is no image {name}, neither among {' nor at '.join(tried)}"
-        )
+        return FailedError("no_such_base", f"There is no image {name}, {_places(tried, name)}.")
     reason = (
         next((line for line in reversed(lines) if line.strip()), "it does not say why")
         .rpartition("msg=")[2]
         .strip('"')
     )
     return FailedError("repository_unreachable", f"{name} cannot be fetched from {_registry(name)}: {reason}")
+
+
+def _places(engines: Sequence[str], name: str) -> str:
+    registry = f"at the registry {_registry(name)}"
+    return (
+        f"neither among the images of {' and '.join(engines)} nor {registry}"
+        if engines
+        else f"at least none {registry}"
+    )
 
 
 def _registry(name: str) -> str:

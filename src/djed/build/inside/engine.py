@@ -24,7 +24,7 @@ from djed.model.engine import Engine
 from djed.toolbox.fs import remove_tree
 from djed.toolbox.process import follow, run
 
-__all__ = ["LABEL", "Driver", "attempt_name", "given_engine"]
+__all__ = ["LABEL", "Driver", "attempt_name", "given_engine", "given_engines", "state_folder"]
 
 LABEL = "djed.attempt"
 _NAME = re.compile(r"djed-[a-z0-9][a-z0-9-]{0,100}")
@@ -54,6 +54,21 @@ def attempt_name(outputs: Path) -> str:
     return f"djed-{hashlib.sha256(os.fsencode(outputs.resolve())).hexdigest()[:16]}"
 
 
+def given_engines() -> tuple[Engine, ...]:
+    """All engines that the job may call, the preferred one first."""
+    text = os.environ.get("DJED_ENGINES")
+    if text:
+        return tuple(decode(Engine, one) for one in json.loads(text))
+    engine = given_engine()
+    return () if engine is None else (engine,)
+
+
+def state_folder(work: Path) -> Path:
+    """Where an engine keeps what must have a short path, for an attempt with that working directory."""
+    named = hashlib.sha256(os.fsencode(work.resolve())).hexdigest()[:12]
+    return Path(f"/tmp/djed-{named}-{os.getuid()}")  # noqa: S108
+
+
 class Driver:
     """One engine at work for one attempt."""
 
@@ -61,7 +76,7 @@ class Driver:
         self.engine, self.name = engine, name
         self._store = work / "engine"
         # Engines refuse a long path here; nothing of size is kept in it.
-        self._state = Path(f"/tmp/djed-{hashlib.sha256(name.encode()).hexdigest()[:12]}-{os.getuid()}")  # noqa: S108
+        self._state = state_folder(work)
         self._docker = engine.name == "docker"
         self._tail: list[str] = []
 
