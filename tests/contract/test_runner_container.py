@@ -65,6 +65,16 @@ class TestJobsInImages(RunnerContract):
         return super().begin(runner, _inside(attempt), played)
 
 
+@pytest.mark.needs("runsc", "root")
+class TestJobsOnTheMachineInGvisor(RunnerContract):
+    """It needs no image."""
+
+    @pytest.fixture
+    def runner(self, data: Path, images: Images, home: Path) -> Runner:
+        looked(data, "gvisor")
+        return LocalRunner(home, images, config=Config(data=data, sandbox_floor="gvisor"))
+
+
 def _inside(attempt: Attempt) -> Attempt:
     job = dataclasses.replace(attempt.job, inside=True, image=IMAGE)
     return dataclasses.replace(attempt, job=job)

@@ -70,7 +70,7 @@ class Supervisor:
         adopt_orphans()
         name = "%s.%d" % (self.order["name"], os.getpid())
         limits = self.limits
-        if self.foreign:
+        if self.order["speaks"] == "runtime":
             limits = dict(limits, processes=limits["processes"] + engine.SPARE_PROCESSES)
         self.group = cgroup.create(name, limits, self.order["cpus"], container=self.order["speaks"] == "engine")
         if self.foreign:
