@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import djed
-from djed.errors import MissingPartError, NotFoundError, RefusedError, RunnerError
+from djed.errors import NotFoundError, RefusedError, RunnerError
 from djed.model.engine import Engine
 from djed.model.job import Attempt, Job, Place
 from djed.model.request import SandboxLevel
-from djed.run import passing, places, secrets
+from djed.run import gpu, passing, places, secrets
 from djed.run.interface import Materials
 from djed.run.levels import WRAPS
 from djed.run.sandbox import Bind, Inside, Sandbox, Wrap, Wrapper
@@ -25,7 +25,6 @@ __all__ = ["Site", "order"]
 _PACKAGES = "/djed/packages"
 _TMP_DISK = 2**30
 _UV_CONFIG = "/djed/uv.toml"
-_DEVICES = Path("/dev")
 _INTERPRETER = os.path.realpath(sys.executable)
 _PACKAGE = str(Path(djed.__file__).resolve().parent)
 # Where they are inside, for those that are not at /djed/<place>.
@@ -78,7 +77,7 @@ def order(
     if job.engine:
         own |= passing.engine_variables(job, site.engines, site.environ)
     variables = places.merged(job, seen, own, resolved.variables)
-    variables |= secrets.variables(confided, boxed=make is not None)
+    variables |= gpu.variables(job, variables) | secrets.variables(confided, boxed=make is not None)
     wrap = Wrap(argv=(), environ=variables, after=_clean(job, real)) if job.engine else Wrap(argv=())
     if make is not None:
         inside = Inside(
@@ -87,7 +86,7 @@ def order(
                 *(Bind(source=path, target=f"{seen['wheels']}/{name}") for name, path in wheels.items()),
                 *([Bind(source=config, target=_UV_CONFIG)] if config else []),
                 *brought.binds,
-                *_devices(job),
+                *gpu.binds(job),
                 *secrets.binds(confided),
             ),
             variables=variables,
@@ -232,14 +231,3 @@ def _uv_config(job: Job, environ: Mapping[str, str]) -> str | None:
     home = environ.get("XDG_CONFIG_HOME") or environ.get("HOME", "") + "/.config"
     candidates = (environ.get("UV_CONFIG_FILE"), f"{home}/uv/uv.toml", "/etc/uv/uv.toml")
     return next((path for path in candidates if path and Path(path).is_file()), None)
-
-
-def _devices(job: Job) -> list[Bind]:
-    if not job.limits.gpu:
-        return []
-    devices = sorted(map(str, _DEVICES.glob("nvidia*")))
-    if not devices:
-        raise MissingPartError("The job asks for a GPU, but this machine shows none under /dev.")
-    return [Bind(source=path, target=path, writable=True, device=True) for path in devices] + [
-        Bind(source="/sys", target="/sys")
-    ]

@@ -167,7 +167,7 @@ def test_a_small_memory_limit_bounds_tmp_too() -> None:
 
 
 def test_a_gpu_brings_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("djed.run.order._DEVICES", tmp_path)
+    monkeypatch.setattr("djed.run.gpu._DEVICES", tmp_path)
     job = Job(kind="run", command=("x",), limits=Limits(gpu=2))
     with pytest.raises(MissingPartError, match="GPU"):
         _order(job, BWRAP)
@@ -177,6 +177,32 @@ def test_a_gpu_brings_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     devices = {target for target, (mode, _) in _binds(told).items() if mode == "dev"}
     assert devices == {str(tmp_path / name) for name in ("nvidia0", "nvidia1", "nvidiactl")}
     assert told["environ"]["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_a_job_in_an_image_gets_the_machines_driver(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr("djed.run.gpu._DEVICES", tmp_path)
+    monkeypatch.setattr("djed.run.gpu._FOLDERS", (str(tmp_path / "none"), str(tmp_path / "lib")))
+    variables = {"LD_LIBRARY_PATH": "/opt/lib"}
+    with pytest.raises(MissingPartError, match="driver"):
+        _inside(image, limits=Limits(gpu=1))
+    for name in ("libcuda.so.535.1", "libnvidia-ml.so.535.1", "libc.so.6", "libcurl.so.4"):
+        (tmp_path / "lib" / name).touch()
+    (tmp_path / "lib/libcuda.so.1").symlink_to("libcuda.so.535.1")
+    told = _inside(image, limits=Limits(gpu=1), variables=variables)
+    driver = {
+        target: source for target, (_, source) in _binds(told).items() if target.startswith("/djed/driver/")
+    }
+    assert driver == {
+        "/djed/driver/libcuda.so.1": str(tmp_path / "lib/libcuda.so.535.1"),
+        "/djed/driver/libcuda.so.535.1": str(tmp_path / "lib/libcuda.so.535.1"),
+        "/djed/driver/libnvidia-ml.so.535.1": str(tmp_path / "lib/libnvidia-ml.so.535.1"),
+    }
+    assert told["environ"]["LD_LIBRARY_PATH"] == "/djed/driver:/opt/lib"
+    assert _inside(image, variables=variables)["environ"]["LD_LIBRARY_PATH"] == "/opt/lib"
 
 
 def test_without_a_gpu_asked_for_none_is_seen() -> None:
