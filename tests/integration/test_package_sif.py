@@ -246,6 +246,18 @@ def test_where_apptainer_cannot_we_do(bench: Bench, tmp_path: Path) -> None:
 # --- By ourselves
 
 
+def test_programs_of_the_environment_are_not_run(bench: Bench, tmp_path: Path) -> None:
+    bench.env = tmp_path / "env"
+    (bench.env / "bin").mkdir(parents=True)
+    for name in ("apptainer", "sqfstar", "mksquashfs"):
+        (bench.env / "bin" / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        (bench.env / "bin" / name).chmod(0o755)
+    bench.variables["PATH"] = f"{bench.env}/bin"
+    bench.make(SifPackager(), packaging(image=image(), venv=venv_artifact()))
+    assert not bench.errors
+    assert not (tmp_path / "ran").exists()
+
+
 def test_same_bytes_every_time(bench: Bench) -> None:
     assembly = packaging(request(), run=Run(command=("id",)), image=image())
     first = bench.make(SifPackager(), assembly).path / "image.sif"

@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> None:
     def write(stream: BinaryIO) -> None:
         compose(plan, Path(root), files, stream, environment=Path(environment) if environment else None)
 
-    if not _by_apptainer(write, into, work):
+    if not _by_apptainer(write, into, work, path=_path(environment)):
         _by_ourselves(plan, write, into, newest=max(plan["epoch"], _newest(Path(root))))
 
 
@@ -70,9 +70,20 @@ def _by_ourselves(
     filesystem.unlink()
 
 
-def _by_apptainer(write: Callable[[BinaryIO], None], into: Path, work: Path) -> bool:
+def _path(environment: str) -> str:
+    """Where programs are looked for: not in the environment, whose code is not to run here."""
+    folders = os.environ.get("PATH", "").split(":")
+    inside = Path(environment) if environment else None
+    return ":".join(
+        folder
+        for folder in folders
+        if folder.startswith("/") and not (inside and Path(folder).is_relative_to(inside))
+    )
+
+
+def _by_apptainer(write: Callable[[BinaryIO], None], into: Path, work: Path, *, path: str) -> bool:
     """Whether Apptainer is here and has made it. Where its own set-up does not let it, that is said, and no failure."""
-    tool = next(filter(None, map(shutil.which, _BUILDERS)), None)
+    tool = next(filter(None, (shutil.which(name, path=path) for name in _BUILDERS)), None)
     if tool is None:
         return False
     tar, folder = work / "composed.tar", work / "composed"
@@ -82,7 +93,7 @@ def _by_apptainer(write: Callable[[BinaryIO], None], into: Path, work: Path) -> 
         tar.unlink()
         stream.seek(0)
         archive.extract(stream, folder, name="the composed root")
-    env = {"PATH": os.environ.get("PATH", ""), "HOME": str(work), "LC_ALL": "C"}
+    env = {"PATH": path, "HOME": str(work), "LC_ALL": "C"}
     for name in _BUILDERS:
         env |= {f"{name.upper()}_TMPDIR": str(work), f"{name.upper()}_CACHEDIR": str(work / "cache")}
     said: list[str] = []
