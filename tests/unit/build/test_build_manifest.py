@@ -73,3 +73,21 @@ def test_a_link_to_a_folder_is_no_artifact(folder: Path) -> None:
     link.symlink_to(folder)
     with pytest.raises(UnsafeError):
         read_manifest(link)
+
+
+def test_of_an_image_the_blobs_count_and_that_its_root_is_there(folder: Path) -> None:
+    (folder / "root/etc").mkdir(parents=True)
+    (folder / "inner/root").mkdir()
+    manifest, size = read_manifest(folder, without="root")
+    (folder / "root/etc/hosts").write_text("not looked at")
+    assert read_manifest(folder, without="root") == (manifest, size)
+    assert check_manifest(folder, manifest, "image")
+    assert not check_manifest(folder, manifest)
+    (folder / "inner/root/new").touch()
+    assert not check_manifest(folder, manifest, "image"), "only the folder at the top is left out"
+    (folder / "inner/root/new").unlink()
+    manifest, _ = read_manifest(folder, without="root")
+    (folder / "root").rename(folder.parent / "root")
+    assert not check_manifest(folder, manifest, "image"), "removed behind our back: to be built anew"
+    (folder / "root").symlink_to(folder.parent / "root")
+    assert not check_manifest(folder, manifest, "image")
