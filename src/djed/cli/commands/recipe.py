@@ -7,6 +7,8 @@ from cyclopts import Parameter
 
 from djed.cli.overrides import Overrides, read
 from djed.cli.parameters import Injected
+from djed.cli.render.text import bold
+from djed.errors import DjedError
 from djed.model.preview import RecipeForm
 
 __all__ = ["recipe"]
@@ -28,6 +30,9 @@ def recipe(
             name="--format", help="containerfile, for any container engine; or apptainer, a definition file."
         ),
     ] = "containerfile",
+    output: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Write to a new file instead of stdout.")
+    ] = None,
     context: Injected,
 ) -> None:
     """Print an environment as a recipe that can be built by hand with any engine.
@@ -38,6 +43,15 @@ def recipe(
     with context.engine() as engine:
         if path.exists():
             submission = read(path, overrides or Overrides(), context.arguments, context.config)
-            context.console.text(engine.recipe(submission, form))
+            text = engine.recipe(submission, form)
         else:
-            context.console.text(engine.recipe(target, form))
+            text = engine.recipe(target, form)
+    if output is None:
+        context.console.text(text)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise DjedError(f"{output} cannot be written: {error.strerror}.") from error
+    context.console.note("Wrote ", bold(str(output)))
