@@ -21,29 +21,34 @@ if TYPE_CHECKING:
 __all__ = ["extract"]
 
 
+_Target = Annotated[
+    str | None,
+    Parameter(
+        name="TARGET",
+        help="`oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE`; a file or folder, whose content tells what it is; the digest of an "
+        "artifact; or the name of an image.",
+    ),
+]
+_Log = Annotated[
+    str | None,
+    Parameter(
+        metavar="FILE",
+        allow_leading_hyphen=True,
+        help="Instead: what this build log says was installed; `-`: stdin.",
+    ),
+]
+_Form = Annotated[
+    Literal["text", "json", "cyclonedx", "spdx"],
+    Parameter(name="--format", help="A summary with the packages; all of it; CycloneDX 1.7; SPDX 2.3."),
+]
+
+
 def extract(
-    target: Annotated[
-        str | None,
-        Parameter(
-            name="TARGET",
-            help="`oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE`; a file or folder, whose content tells what it is; the digest of an "
-            "artifact; or the name of an image.",
-        ),
-    ] = None,
+    target: _Target = None,
     /,
     *,
-    log: Annotated[
-        str | None,
-        Parameter(
-            metavar="FILE",
-            allow_leading_hyphen=True,
-            help="Instead: what this build log says was installed; `-`: stdin.",
-        ),
-    ] = None,
-    form: Annotated[
-        Literal["text", "json", "cyclonedx", "spdx"],
-        Parameter(name="--format", help="A summary with the packages; all of it; CycloneDX 1.7; SPDX 2.3."),
-    ] = "text",
+    log: _Log = None,
+    form: _Form = "text",
     json: Json = False,
     output: Annotated[
         Path | None, Parameter(metavar="FILE", help="Write to a new file instead of stdout.")
