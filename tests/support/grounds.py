@@ -20,6 +20,7 @@ from djed.build.inside.engine import state_folder
 from djed.build.interface import Assembly
 from djed.build.manifest import stamp
 from djed.build.native import NativeBuilder
+from djed.config import Config
 from djed.model.artifact import Artifact
 from djed.model.base import parse_base
 from djed.model.engine import Engine
@@ -31,6 +32,7 @@ from djed.model.request import Environment
 from djed.model.result import Result
 from djed.observe.outcome import classify
 from djed.run import engines
+from djed.run.local import LocalRunner
 from tests.support.assemblies import NODE
 from tests.support.workshop import Workshop
 
@@ -42,6 +44,8 @@ _NOBODY = Interpreter(path="", version="", prefix="")
 class Ground(Workshop):
     """Where bases are made; ``engines`` are all that its jobs find, as if no other worked here."""
 
+    patience = 300.0
+
     def __init__(self, folder: Path, engines: Sequence[str] = ()) -> None:
         node = replace(NODE, hardware=replace(NODE.hardware, arch=platform.machine()))
         super().__init__(folder, node)
@@ -50,6 +54,14 @@ class Ground(Workshop):
         known["engines"] = [one for name in engines for one in known["engines"] if one["name"] == name]
         assert [one["name"] for one in known["engines"]] == list(engines), known["reasons"]
         (self.data / "engines.json").write_text(json.dumps(known))
+
+    def change_engine(self, **fields: object) -> None:
+        """Let the first engine be another than what was found; before anything runs."""
+        path = self.data / "engines.json"
+        known = json.loads(path.read_text())
+        known["engines"][0] |= fields
+        path.write_text(json.dumps(known))
+        self.runner = LocalRunner(self.attempts, self.shelf, config=Config(data=self.data))
 
     def asked(
         self, reference: str, *native: str, image: Artifact | None = None, insecure: str = ""

@@ -53,6 +53,9 @@ class Shelf:
 class Workshop:
     """Runs the jobs of one test and hands on what they leave."""
 
+    patience = 30.0
+    """Seconds that a job may take."""
+
     def __init__(self, folder: Path, node: Node) -> None:
         self.data = folder / "data"
         self.attempts = self.data / "attempts"
@@ -70,7 +73,7 @@ class Workshop:
         name = f"djed-test-{number}"
         attempt = Attempt(name=name, job_id="test", number=number, job=job, node=self.node.id)
         handle = self.runner.submit(attempt)
-        wait(self.runner, handle)
+        wait(self.runner, handle, self.patience)
         result = self.runner.collect(handle, self.attempts / name)
         self.errors = b"".join(self.runner.logs(handle, "stderr")).decode(errors="replace")
         return result, self.attempts / name / "outputs"

@@ -20,9 +20,10 @@ from djed.build.inside.engine import Driver, attempt_name, given_engine
 from djed.build.inside.facts import write_facts
 from djed.build.inside.names import plain_name
 from djed.build.inside.report import FailedError, say
+from djed.build.inside.saved import top_layer
 from djed.errors import RefusedError, UnreadableError, UnsafeError
 from djed.toolbox.fs import remove_tree
-from djed.toolbox.oci import LayerFile, Layout, OciImage, docker_archive, extend, import_image
+from djed.toolbox.oci import Layout, OciImage, docker_archive, extend, import_image
 
 __all__ = ["Listener", "run"]
 
@@ -56,13 +57,13 @@ def run(arguments: Sequence[str]) -> None:
     )
     try:
         making.build(work / "result.tar")
-        image = making.compose(work / "result.tar", work / "result", outputs / "image")
+        image = making.compose(work / "result.tar", work / "layer.tar", outputs / "image")
         write_facts(outputs / "image", image, outputs, asked=[plain_name(name) for name in names])
     except (RefusedError, UnreadableError, UnsafeError) as error:
         raise FailedError("engine_failed", error.message, hint=error.hint) from error
     finally:
         making.driver.clean()
-        for left in ("result.tar", "result"):
+        for left in ("result.tar", "layer.tar"):
             remove_tree(work / left)
 
 
@@ -94,24 +95,13 @@ class _Making:
         self.driver.save(made, archive, private=True)
         self.driver.clean()
 
-    def compose(self, archive: Path, result: Path, into: Path) -> OciImage:
+    def compose(self, archive: Path, layer_file: Path, into: Path) -> OciImage:
         """The base's own blobs with the layer of packages on them; what the engine wrote as a whole, where that is no longer the base."""
-        made = import_image(archive, "docker-archive", result, arch=self.base.arch)
-        archive.unlink()
-        above = len(self.base.diff_ids)
-        kept = made.diff_ids[:above] == self.base.diff_ids and len(made.diff_ids) == above + _STEPS
-        if not kept or made.layers[-1].digest != made.diff_ids[-1]:
-            result.rename(into)
-            return made
-        layer = made.layers[-1]
-        file = LayerFile(
-            path=result / layer.blob,
-            digest=layer.digest,
-            diff_id=made.diff_ids[-1],
-            size=layer.size,
-            comment=f"djed native {' '.join(self.names)}"[:1000],
-        )
-        return extend(self.layout, self.base, [file], config={}, into=into)
+        comment = f"djed native {' '.join(self.names)}"[:1000]
+        layer = top_layer(archive, self.base, layer_file, steps=_STEPS, comment=comment)
+        if layer is not None:
+            return extend(self.layout, self.base, [layer], config={}, into=into)
+        return import_image(archive, "docker-archive", into, arch=self.base.arch)
 
 
 class Listener:
