@@ -100,12 +100,12 @@ def _first(root: Path, venv: Path) -> Row:
     own = medians.pop("Djed")
     debs, dists = _found(root, "pkg:deb/"), _found(venv, "pkg:pypi/")
     return Row(
-        what=(
-            f"contents of a root of {in_root[0]} native packages and an environment of {in_venv[1]} distributions, with "
-            f"{in_root[3]} and {in_venv[3]} edges and the digests of {in_root[2] + in_venv[2]:,} source files"
-        ),
+        what="contents of a Debian root and of a virtual environment, with all edges and a digest of each Python source file",
         bar=f"≤ {format_duration(BAR)}",
-        measured=format_duration(own),
+        measured=(
+            f"{format_duration(own)}: {in_root[0]} native packages with {in_root[3]} edges, {in_venv[1]} distributions "
+            f"with {in_venv[3]}, {in_root[2] + in_venv[2]:,} digests"
+        ),
         beside=(
             f"{beside(own, medians)}; it finds {debs[0]} native packages with {debs[1]} edges "
             f"and {dists[0]} distributions with {dists[1]}"
