@@ -15,6 +15,8 @@ __all__ = ["disk_full", "is_ours", "said"]
 _ERROR = re.compile(r"djed: error: ([a-z_]{1,40}): (\S.{0,2000})")
 _HINT = re.compile(r"djed: hint: (\S.{0,2000})")
 
+_SOURCE = "/djed/source"
+
 _HINTS: Mapping[str, str] = {
     "no_such_base": "Check environment.base; log in with the engine's own command where the image needs it.",
     "base_mismatch": "Name a base for this kind of machine, and one alone.",
@@ -42,6 +44,8 @@ def said(case: Case) -> Failure | None:
     kind, message = cast("FailureClass", found[-1][1]), found[-1][2]
     hints = [match[1] for line in case.stderr if (match := _HINT.fullmatch(line))]
     before = [line for line in case.stdout if line.strip()][-8:]
+    # In the sandbox it lies elsewhere.
+    message = message.replace(_SOURCE, str(case.context.get("base", _SOURCE)).partition(":")[2] or _SOURCE)
     return case.failure(
         kind,
         message,
