@@ -59,7 +59,8 @@ def contents_difference_lines(a: Contents, b: Contents, found: ContentsDifferenc
         if changes:
             lines += [(), (bold(title),), *(_change(change) for change in changes)]
     if found.layers:
-        shared = f"  {count(found.shared_layers, 'layer')} of {format_size(found.shared_size)} shared"
+        same = f"  {count(found.shared_layers, 'layer')} of {format_size(found.shared_size)} shared"
+        shared = same if found.shared_layers else ""
         lines += [(), (bold("layers"), dim(shared)), *(_layer(change) for change in found.layers)]
     if len(lines) == 2:
         lines.append(("Nothing differs.",))

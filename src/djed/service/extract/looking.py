@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +66,7 @@ def _image(layout: Path, image: OciImage, ground: Ground, root: Path | None) -> 
         digest=image.digest,
         layers=layers,
         size=sum(layer.size for layer in layers),
-        config=_config(image.config),
+        config=_config(image),
     )
 
 
@@ -146,13 +145,14 @@ def _layers(image: OciImage) -> tuple[Layer, ...]:
     )
 
 
-def _config(config: Mapping[str, Any]) -> dict[str, Any]:
+def _config(image: OciImage) -> dict[str, Any]:
     """What containers of the image get, in our words; what is of another type than it should be is left out."""
+    config = image.config
     inner = config.get("config")
     inner = inner if isinstance(inner, dict) else {}
     pairs = [text.partition("=") for text in _list(inner.get("Env")) if isinstance(text, str)]
     found = {
-        "architecture": _text(config.get("architecture")),
+        "architecture": image.arch,
         "created": _text(config.get("created")),
         "variables": {name: value for name, _, value in pairs if name},
         "user": _text(inner.get("User")),
