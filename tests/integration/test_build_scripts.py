@@ -91,3 +91,25 @@ def test_what_cannot_be_fetched_is_said_in_a_sentence(tmp_path: Path) -> None:
     done = start(tmp_path, "fetch.py", (tmp_path / "gone").as_uri(), "target", "sha256", "0", "9")
     assert done.returncode == 1
     assert done.stderr.startswith("error: Failed to fetch: `file://")
+
+
+def test_the_same_source_gives_the_same_bytes_wherever_it_was_compiled(tmp_path: Path, app: Path) -> None:
+    """And an error still names the file in which it is."""
+    (app / "fails.py").write_text("def fail():\n    raise ValueError\n")
+    compile_modules(tmp_path)
+    first = compiled(app / "fails.py").read_bytes()
+    shutil.rmtree(tmp_path / "cache")
+    shutil.copytree(
+        tmp_path / "venv",
+        tmp_path / "other/venv",
+        symlinks=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    compile_modules(tmp_path / "other")
+    there = tmp_path / "other" / app.relative_to(tmp_path)
+    assert compiled(there / "fails.py").read_bytes() == first
+    code = f"import sys; sys.path.append({str(there.parent)!r}); import app.fails; app.fails.fail()"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert f'File "{there}/fails.py", line 2, in fail' in done.stderr

@@ -18,13 +18,14 @@ from collections.abc import Iterator
 # The source beside it is the one that it was compiled from: nothing to check on import.
 MODE = py_compile.PycInvalidationMode.UNCHECKED_HASH
 TESTS = {"test", "tests"}
+NAME = "module.py"
 
 
 def modules(folder: str) -> Iterator[str]:
     """Paths of the modules below; not of tests, which are many and rarely imported."""
     for current, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in TESTS]
-        for name in files:
+        folders[:] = sorted(name for name in folders if name not in TESTS)
+        for name in sorted(files):
             path = os.path.join(current, name)
             if name.endswith(".py") and not os.path.islink(path):
                 yield path
@@ -37,7 +38,8 @@ def compiled(module: str, store: str) -> str | None:
     kept = os.path.join(store, digest[:2], digest + ".pyc")
     if not os.path.exists(kept):
         try:
-            py_compile.compile(module, kept, doraise=True, invalidation_mode=MODE)
+            # Import puts the path in its place; until then nothing tells where it was compiled: the same source gives the same bytes.
+            py_compile.compile(module, kept, dfile=NAME, doraise=True, invalidation_mode=MODE)
         except (py_compile.PyCompileError, ValueError, RecursionError, MemoryError):
             return None
     return kept
@@ -46,7 +48,7 @@ def compiled(module: str, store: str) -> str | None:
 def main() -> None:
     """Put a compiled module beside each module of the environment."""
     venv, cache = sys.argv[1:]
-    store = os.path.join(cache, "djed-bytecode", str(sys.implementation.cache_tag))
+    store = os.path.join(cache, "djed-bytecode-2", str(sys.implementation.cache_tag))
     version = "python{}.{}".format(*sys.version_info[:2])
     for module in modules(os.path.join(venv, "lib", version, "site-packages")):
         kept = compiled(module, store)
