@@ -124,7 +124,7 @@ def test_modules_are_compiled_so_that_a_read_only_environment_imports_quickly(
     artifact = workshop.build(asking(index, "app", "bad"))
     cached = workshop.python(artifact, "import app; print(app.__spec__.cached)")
     assert Path(cached).is_file()
-    assert list((workshop.data / "packages/uv/djed-bytecode").glob("*/*/*.pyc"))
+    assert list((workshop.data / "packages/uv/djed-bytecode-2").glob("*/*/*.pyc"))
 
 
 def test_an_environment_without_packages_has_its_python(workshop: Workshop, serve: Serve) -> None:

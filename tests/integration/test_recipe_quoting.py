@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from djed.build.recipe import TOOLS, recipe
+from djed.build.definition import definition
+from djed.build.recipe import HOME, TOOLS, recipe
 from djed.intake.words import check_path
 from djed.model.request import Environment, File, Run
 
@@ -161,3 +163,43 @@ def test_a_script_can_be_executed_and_other_files_cannot() -> None:
         built(environment, Run(script=File(path="a b", content="#!/bin/sh\n")), Path(place))
         modes = {path.name: path.stat().st_mode & 0o111 for path in Path(place, "work").iterdir()}
         assert modes == {"a b": 0o111, "data": 0}
+
+
+def defined(environment: Environment, run: Run, folder: Path) -> str:
+    """Do in a folder what the definition does when it is built; the script that a container of it runs."""
+    text = definition(environment, base="debian:12", content=lambda _: b"", run=run)
+    text = text.replace(TOOLS, str(folder / "tools")).replace(HOME, str(folder / "work"))
+    found = re.split(r"^%(\w+)$", text, flags=re.MULTILINE)
+    sections = dict(zip(found[1::2], found[2::2], strict=True))
+    (folder / "tools").mkdir()
+    done = subprocess.run(["/bin/sh", "-c", sections["post"]], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return sections["environment"] + sections["runscript"]
+
+
+@pytest.mark.parametrize("odd", [*HOSTILE, "{{ x }}", "%post", "{{{"])
+def test_hostile_text_comes_through_a_definition(odd: str, tmp_path: Path) -> None:
+    environment = Environment(
+        files=(File(path=odd, content=odd), File(path=f"folder {odd}/file", content=odd)),
+        variables={"A": odd, "B": f"{odd}\n{odd}"},
+    )
+    script = defined(environment, Run(command=("env", "-0")), tmp_path)
+    for path in (odd, f"folder {odd}/file"):
+        assert (tmp_path / "work" / path).read_text() == odd
+    seen = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, check=True
+    )
+    variables = dict(item.split("=", 1) for item in seen.stdout.decode().split("\0") if item)
+    assert (variables["A"], variables["B"]) == (odd, f"{odd}\n{odd}")
+    words = defined_words(odd, tmp_path / "again")
+    assert words == [odd, "x\ny"]
+
+
+def defined_words(odd: str, folder: Path) -> list[str]:
+    """What a command is given."""
+    folder.mkdir()
+    script = defined(Environment(), Run(command=("printf", "%s\\0", odd, "x\ny")), folder)
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=folder, env={"PATH": os.defpath}, capture_output=True, check=True
+    )
+    return done.stdout.decode().split("\0")[:-1]
