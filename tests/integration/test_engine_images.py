@@ -96,7 +96,7 @@ def replace_packages(submission: Submission, index: LoopbackIndex, *names: str) 
 
 def test_a_script_needs_no_python(engine: Engine, base: str) -> None:
     asked = script(
-        "#!/bin/sh\ntest ! -e /root/.bashrc.of.host && . /etc/os-release && echo $ID $VERSION_ID\n",
+        "#!/bin/sh\n. /etc/os-release && echo $ID $VERSION_ID\n",
         path="a.sh",
     )
     (found,) = done(engine, on(base, asked))

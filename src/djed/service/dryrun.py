@@ -25,8 +25,6 @@ from djed.worker.context import StoreContext
 if TYPE_CHECKING:
     from djed.intake.submission import Submission
     from djed.model.job import Job
-    from djed.model.lock import Lock
-    from djed.model.observation import Failure
     from djed.service.engine import Engine
 
 __all__ = ["preview"]
@@ -42,11 +40,7 @@ def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
     check_shown(engine, submission)
     for content in submission.contents.values():
         engine.store.blobs.put(content)
-    works = engine.works
-    context = StoreContext(
-        engine.store, engine.config, works.own_nodes(), uv_settings(os.environ), equipped=works.equipped
-    )
-    context.nodes = engine.nodes()
+    context = _context(engine)
     now = time.time()
     trial = Inspection(
         id="preview",
@@ -64,11 +58,11 @@ def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
             fits=False, reason=failure.message, failure=failure, considered=move.changes.get("refusals", ())
         )
     cached = tuple(role for role, _ in move.cached)
-    lock, failure = move.changes.get("lock"), None
-    if lock is None:
-        lock, failure = _resolve(engine, submission, wait)
-    plan = move.changes["plan"]
-    planned = replace(trial, plan=plan, lock=lock)
+    planned = replace(trial, plan=move.changes["plan"], lock=move.changes.get("lock"))
+    if planned.lock is None:
+        planned = _resolve(engine, submission, wait, planned)
+    plan, lock, failure = planned.plan, planned.lock, planned.failure
+    assert plan is not None
     jobs, built = (
         _jobs(planned, context) if lock is not None else (tuple(item.job for item in move.jobs), False)
     )
@@ -88,8 +82,16 @@ def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
     )
 
 
-def _resolve(engine: Engine, submission: Submission, wait: float) -> tuple[Lock | None, Failure | None]:
-    """The stack by an inspection that goes no further; nothing where it takes longer than the caller waits."""
+def _context(engine: Engine) -> StoreContext:
+    """As a worker has it, with the nodes of all."""
+    works, settings = engine.works, uv_settings(os.environ)
+    context = StoreContext(engine.store, engine.config, works.own_nodes(), settings, equipped=works.equipped)
+    context.nodes = engine.nodes()
+    return context
+
+
+def _resolve(engine: Engine, submission: Submission, wait: float, planned: Inspection) -> Inspection:
+    """With the stack, by an inspection that goes no further; without where it takes longer than the caller waits."""
     request = replace(submission.request, until="lock", name="preview")
     (item,) = engine.submit([replace(submission, request=request)])
     if not _final(engine, item.id, wait):
@@ -99,7 +101,8 @@ def _resolve(engine: Engine, submission: Submission, wait: float) -> tuple[Lock 
     item = engine.get(item.id)
     if item.state in FINAL:
         engine.remove([item.id])
-    return item.lock, item.failure
+    # What it rests on is known since then, too.
+    return replace(planned, plan=item.plan or planned.plan, lock=item.lock, failure=item.failure)
 
 
 def _final(engine: Engine, id_: str, seconds: float) -> bool:

@@ -41,7 +41,7 @@ _PYTHON_FOLDERS = (
     "usr/libexec",
     "opt/*/bin",
     "opt/*/*/bin",
-    "opt/rh/*/root/usr/bin",
+    "opt/rh/*/*/usr/bin",
     "root/.pyenv/versions/*/bin",
     "root/.local/share/uv/python/*/bin",
 )
