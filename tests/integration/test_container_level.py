@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,20 +35,16 @@ def docker() -> Iterator[Daemon]:
 class Bench:
     """A runner at one level, with one image."""
 
-    def __init__(self, data: Path, images: Images, level: str) -> None:
+    def __init__(self, data: Path, images: Images, level: SandboxLevel) -> None:
         self.data = data
         self.home = data / "attempts"
         self.images = images
         self.level = level
         self.runner = LocalRunner(self.home, images, config=Config(data=data, sandbox_floor=level))
 
-    def run(
-        self, script: str, *, name: str = "djed-level-1", files: tuple[InputFile, ...] = (), **more: object
-    ) -> Result:
+    def run(self, script: str, *, name: str = "djed-level-1", **more: Any) -> Result:
         """Run a shell script inside the image, to its end."""
-        job = Job(
-            kind="run", command=("/bin/sh", "-c", script), files=files, inside=True, image=IMAGE, **more
-        )  # type: ignore[arg-type]
+        job = Job(kind="run", command=("/bin/sh", "-c", script), inside=True, image=IMAGE, **more)
         attempt = Attempt(name=name, job_id="level", number=1, job=job, node="local/n")
         handle = self.runner.submit(attempt)
         assert wait(self.runner, handle, 60).state == "over"
@@ -81,7 +78,7 @@ def _bench(
 ) -> Bench:
     if name == "docker":
         monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker").host)
-    level = "gvisor" if name == "gvisor" else "container"
+    level: SandboxLevel = "gvisor" if name == "gvisor" else "container"
     looked(data, level, name if level == "container" else None)
     return Bench(data, images, level)
 
@@ -262,8 +259,10 @@ def test_nothing_is_left(bench: Bench, request: pytest.FixtureRequest) -> None:
 
 
 def _left(bench: Bench, request: pytest.FixtureRequest) -> dict[str, object]:
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    places = (bench.data, bench.images.folder, "djed-level")
     found: dict[str, object] = {
-        "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "mounts": [line for line in mounts if any(str(place) in line for place in places)],
         "podman": [name for name in podman_containers() if name.startswith("djed-level")],
         "groups": [str(path) for path in Path("/sys/fs/cgroup").glob("*/djed-level*")],
         "roots": sorted((bench.data / "gvisor/state").glob("*")),

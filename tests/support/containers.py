@@ -47,13 +47,18 @@ class Images:
 
 
 def looked(data: Path, level: str, engine: str | None = None) -> None:
-    """Put into a data folder what was found of the level, and of that engine alone; it is looked for once in a process."""
-    name = "gvisor.json" if level == "gvisor" else "engines.json"
+    """Put into a data folder that this level is here, by that engine alone, and nothing else; it is looked for once in a process."""
+    nothing = {
+        "engines.json": {"key": engines._key(), "engines": [], "reasons": {}},
+        "gvisor.json": {"key": gvisor._key()},
+    }
+    for name, text in nothing.items():
+        (data / name).write_text(json.dumps(text))
     found = json.loads(_found(level, os.environ.get("DOCKER_HOST")))
     if engine is not None:
         found["engines"] = [one for one in found["engines"] if one["name"] == engine and one["runs"]]
         assert found["engines"], found["reasons"]
-    (data / name).write_text(json.dumps(found))
+    (data / ("gvisor.json" if level == "gvisor" else "engines.json")).write_text(json.dumps(found))
 
 
 @functools.cache

@@ -51,6 +51,7 @@ def wrap(sandbox: Sandbox, inside: Inside, etc: Path) -> Wrap:
         speaks="runtime",
         bundle=_configuration(inside, etc, data / "gvisor"),
         environ=_ENVIRON,
+        stop=(*runsc, "kill", inside.name, "TERM"),
         after=((*runsc, "delete", "--force", inside.name),),
     )
 

@@ -115,6 +115,7 @@ def order(
         "files_at": wrap.files_at,
         "bundle": wrap.bundle,
         "wrap_environ": dict(wrap.environ),
+        "stop": list(wrap.stop),
         "after": [list(argv) for argv in wrap.after],
         "engine": job.engine,
         "cpus": list(attempt.cpus),

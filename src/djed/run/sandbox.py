@@ -91,6 +91,8 @@ class Wrap:
     """For a runtime that takes no command: what ``config.json`` in the job directory says; the command is added to its arguments."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Environment of the tool itself, also for ``after``; the command's own is that of :class:`Inside`."""
+    stop: tuple[str, ...] = ()
+    """Argument vector that sends the command a SIGTERM; where it is empty, the tool itself passes on the one that it gets."""
     after: tuple[tuple[str, ...], ...] = ()
     """Argument vectors that remove what it left outside. Harmless where nothing is there, and when run again."""
 

@@ -18,6 +18,7 @@ class Group:
     """No control group: rlimits, which hold for each process alone."""
 
     path = None  # as engines name it, where the group is for a container; None where there is none
+    folder = None  # one in which all of its processes are listed
 
     def __init__(self):
         self.enforced = {}
@@ -31,7 +32,7 @@ class Group:
 
     def processes(self):
         """Process ids of all inside."""
-        return []
+        return _members(self.folder)
 
     def kill(self):
         """Send SIGKILL to all inside, and let none be born."""
@@ -60,6 +61,7 @@ class Version1(Group):
     def __init__(self, folders, path=None):
         Group.__init__(self)
         self.folders = folders
+        self.folder = folders.get("pids") or folders.get("memory")
         self.path = path
         self._alarm = self._watch() if path else None
 
@@ -79,9 +81,6 @@ class Version1(Group):
         for folder in self.folders.values():
             _enter(folder, "tasks")
 
-    def processes(self):
-        return _members(self.folders.get("pids") or self.folders.get("memory"))
-
     def kill(self):
         _write(self.folders.get("pids"), "pids.max", 0)
         for folder in self.folders.values():
@@ -95,9 +94,9 @@ class Version1(Group):
             alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             with open(os.path.join(folder, "memory.oom_control")) as control:
                 _write(folder, "cgroup.event_control", "%d %d" % (alarm, control.fileno()))
+            return alarm
         except (AttributeError, OSError, TypeError):  # before Python 3.10; no such controller
             return None
-        return alarm
 
     def out_of_memory(self):
         if self._alarm is not None:
@@ -145,9 +144,6 @@ class Version2(Group):
 
     def join(self):
         _enter(self.folder, "cgroup.procs")
-
-    def processes(self):
-        return _members(self.folder)
 
     def kill(self):
         _write(self.folder, "pids.max", 0)
@@ -384,8 +380,8 @@ def _members(folder):
     """Process ids in a group and the groups in it."""
     if folder is None:
         return []
-    own = [int(line) for line in _lines(os.path.join(folder, "cgroup.procs"))]
-    return own + [pid for inner in _inner(folder) for pid in _members(inner)]
+    inner = [pid for each in _inner(folder) for pid in _members(each)]
+    return inner + [int(line) for line in _lines(os.path.join(folder, "cgroup.procs"))]
 
 
 def _kill_all(folder):

@@ -26,6 +26,7 @@ class Command:
 
     def __init__(self, order, group, files=()):
         """``files``: a descriptor and a path for each file that is to be in the sandbox beside those of the order."""
+        self.order = order
         self.speaks = order["speaks"]
         self.bwrap = self.speaks == "bwrap"
         self.stdout, out = _pipe(PIPE_SIZE)
@@ -69,8 +70,7 @@ class Command:
         ``init`` is the first process in the sandbox, where there is one.
         """
         if self.speaks in ("engine", "runtime"):
-            os.kill(self.pid, signal.SIGTERM)  # passed on to the command, and the engine's own programs stay for now
-            return True
+            return engine.terminate(self.order, self.pid)
         target = _first_child(init) if self.bwrap else self.pid
         try:
             # In a sandbox the group is that of its init, which ignores the signal; bubblewrap's own outside must stay for now.

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 
 LOOK = 0.002  # seconds between looks for the command's beginning
@@ -52,6 +53,20 @@ def write_bundle(order):
     bundle["process"]["args"] += order["command"]
     with open("config.json", "w", encoding="utf-8") as file:
         json.dump(bundle, file)
+
+
+def terminate(order, pid):
+    """Ask the command to end, through the engine's program ``pid``, which passes a signal on, or by the command for it; does not wait."""
+    try:
+        if order["stop"]:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            subprocess.Popen(order["stop"], env=order["wrap_environ"], stdin=null, stdout=null, stderr=null)
+            os.close(null)
+        else:
+            os.kill(pid, signal.SIGTERM)
+    except OSError:
+        return False
+    return True
 
 
 def hold(order, group):
