@@ -37,7 +37,7 @@ OTHERS = {
         "There is no package libgomp9",
     ),
     "apk_network": (
-        "WARNING: fetching https://mirror.example/alpine/v3/main: temporary error\nERROR: unable to select packages:\n  a (no such package):\n",
+        "WARNING: fetching https://mirror.example/v3: temporary error\nERROR: unable to select packages:\n  a (no such package):\n",
         "repository_unreachable",
         "mirror.example of the base cannot be used: temporary error",
     ),

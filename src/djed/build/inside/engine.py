@@ -36,6 +36,8 @@ _DENIED = re.compile(
 _GONE = re.compile(
     r"Cannot connect to the Docker daemon|error during connect|unexpected EOF|transport is closing|connection reset by peer"
 )
+# unshare(1) wants to die of the same signal as what it started, and of SIGKILL it cannot.
+_KILLED = re.compile(r"^unshare: sigprocmask unblock failed|signal: killed$")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
@@ -152,8 +154,8 @@ class Driver:
         denied = next((line for line in self._tail if _DENIED.search(line)), None)
         if denied:
             return FailedError("engine_denied", f"{name} may not {what}: {denied}")
-        if code < 0:
-            return FailedError("engine_failed", f"{name} was killed by signal {-code} while it had to {what}")
+        if code < 0 or any(_KILLED.search(line) for line in self._tail):
+            return FailedError("engine_failed", f"{name} was killed while it had to {what}.")
         gone = next((line for line in self._tail if _GONE.search(line)), None)
         if gone:
             return FailedError("engine_failed", f"The service of {name} ended while it had to {what}: {gone}")

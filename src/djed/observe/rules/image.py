@@ -8,11 +8,11 @@ from typing import cast
 
 from djed.model.observation import Failure, FailureClass
 from djed.observe.case import Case
-from djed.observe.rules import machine
 
 __all__ = ["disk_full", "is_ours", "said"]
 
 _ERROR = re.compile(r"djed: error: ([a-z_]{1,40}): (\S.{0,2000})")
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _HINT = re.compile(r"djed: hint: (\S.{0,2000})")
 
 _SOURCE = "/djed/source"
@@ -56,12 +56,12 @@ def said(case: Case) -> Failure | None:
 
 def disk_full(case: Case) -> Failure | None:
     """There was no room for the image, here or in the engine's storage."""
-    failure = machine.disk_full(case) if is_ours(case) else None
-    if failure is None:
+    shown = [line for line in case.log[-100:] if _NO_SPACE.search(line)] if is_ours(case) else []
+    if not shown:
         return None
     return case.failure(
         "disk_full",
         "There was no space left on the disk for the image.",
         hint=_HINTS["disk_full"],
-        shown=failure.evidence,
+        shown=shown,
     )
