@@ -132,8 +132,11 @@ def _settle(
     settled = replace(inspection, plan=chosen)
     if interpreter is None:
         lock = Lock(base=chosen.base)
-        return _locked(settled, lock, context, ground=ground, changes={**changes, "plan": chosen})
-    return _resolve(settled, context, ground=ground, interpreter=interpreter, changes=changes)
+        move = _locked(settled, lock, context, ground=ground, changes={**changes, "plan": chosen})
+    else:
+        move = _resolve(settled, context, ground=ground, interpreter=interpreter, changes=changes)
+    cached = tuple((role, "") for role in ground.roles if _job(jobs, role) is None)
+    return replace(move, cached=(*cached, *move.cached))
 
 
 def _resolve(

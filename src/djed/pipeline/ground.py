@@ -68,6 +68,13 @@ class Ground:
         """Digests of its artifacts."""
         return tuple(dict.fromkeys(item.digest for item in (self.base, self.image) if item is not None))
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles of the jobs that make it."""
+        if self.image is None:
+            return ()
+        return ("base",) if self.base is self.image else ("base", "native")
+
     def native(self, names: Sequence[str]) -> tuple[NativePackage, ...]:
         """The installed packages of these names, with their exact versions."""
         if self.image is None or self.image.image is None or not names:

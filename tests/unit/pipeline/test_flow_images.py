@@ -86,6 +86,11 @@ def test_the_base_is_made_first(context: FakeContext) -> None:
     (job,) = move.jobs
     assert (move.changes["state"], move.park, job.role, job.key) == ("locking", True, "base", "sha256:base")
     assert move.changes["plan"].lock_key is None
+    assert not context.equipped, "bubblewrap is enough for what lies on the machine"
+
+
+def test_engines_are_looked_for_where_one_is_needed(context: FakeContext) -> None:
+    advance(asking(native=("libgomp1",)), [], context)
     assert context.equipped
 
 
