@@ -25,6 +25,7 @@ BARS = (
     "follow",
     "postgres",
     "contents",
+    "images",
     "kill",
 )
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/benchmarks.md"
