@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from djed.build.base_image import INSECURE_REGISTRIES, BaseBuilder
+from djed.build.base import INSECURE_REGISTRIES
+from djed.build.base_image import BaseBuilder
 from djed.build.inside.engine import state_folder
 from djed.build.interface import Assembly
 from djed.build.manifest import stamp

@@ -34,7 +34,7 @@ from djed.intake.words import (
     check_variable,
     check_word,
 )
-from djed.model.base import parse_base
+from djed.model.base import hint_for, parse_base
 from djed.model.contents import NativePackage
 from djed.model.lock import LockedPackage
 from djed.model.quantity import parse_duration, parse_range, parse_size
@@ -68,9 +68,7 @@ def _check_base(text: str) -> None:
     try:
         parse_base(text)
     except ValueError as error:
-        raise WrongValueError(
-            f"{quote(text)} is no base: {error}", hint="Write host, an image like debian:12, or oci:FOLDER."
-        ) from error
+        raise WrongValueError(f"{quote(text)} is no base: {error}", hint=hint_for(text)) from error
 
 
 def _check_targets(targets: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LOCAL_KINDS", "Base", "BaseKind", "parse_base"]
+__all__ = ["LOCAL_KINDS", "Base", "BaseKind", "hint_for", "parse_base"]
 
 BaseKind = Literal["host", "name", "oci", "oci-archive", "docker-archive", "rootfs"]
 LOCAL_KINDS: tuple[BaseKind, ...] = ("oci", "oci-archive", "docker-archive", "rootfs")
@@ -52,3 +52,24 @@ def parse_base(text: str) -> Base:
     if len(text) > 255 or not _NAME.fullmatch(text):
         raise ValueError("it is not the name of an image")
     return Base(kind="name", name=text)
+
+
+_TRANSPORTS = ("docker://", "docker-daemon:", "containers-storage:", "https://", "http://", "podman:")
+_FILES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".sif", ".img")
+
+
+def hint_for(text: str) -> str:
+    """What to write in place of a text that is no base."""
+    for prefix in _TRANSPORTS:
+        if text.startswith(prefix) and len(text) > len(prefix):
+            name = text.removeprefix(prefix).strip("/")
+            return f"Write the name alone: {name[:100]}; engines of this machine are asked first, then the registry."
+    if text.endswith((".sif", ".img")):
+        return "An Apptainer file cannot be a base; name the image that it was made of."
+    if text.endswith(_FILES):
+        return "Say what the file is: rootfs:FILE for a root file system, docker-archive:FILE or oci-archive:FILE for a saved image."
+    if text.startswith(("/", "./", "../", "~")):
+        return "Say what the folder is: rootfs:FOLDER for a root file system, oci:FOLDER for an image layout."
+    if text != text.lower() and _NAME.fullmatch(text.lower()):
+        return f"Names of images have no capital letters: {text.lower()[:100]}"
+    return "Write host, an image like debian:12, or oci:FOLDER."

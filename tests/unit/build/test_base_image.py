@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from djed.build.base_image import INSECURE_REGISTRIES, BaseBuilder
+from djed.build.base import INSECURE_REGISTRIES
+from djed.build.base_image import BaseBuilder
 from djed.build.interface import Assembly
 from djed.build.manifest import check_manifest
 from djed.errors import DjedError, ToolError, UnsafeError
@@ -135,7 +136,17 @@ def changed(**fields: Any) -> Callable[[Path], None]:
 
 
 def without(path: str) -> Callable[[Path], None]:
-    return lambda outputs: (subprocess.run(["rm", "-r", outputs / path], check=True), None)[1]
+    def change(outputs: Path) -> None:
+        subprocess.run(["rm", "-r", outputs / path], check=True)
+
+    return change
+
+
+def written(path: str, data: bytes) -> Callable[[Path], None]:
+    def change(outputs: Path) -> None:
+        (outputs / path).write_bytes(data)
+
+    return change
 
 
 def linked(path: str) -> Callable[[Path], None]:
@@ -156,9 +167,9 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "root is a link": linked("image/root"),
     "index is a link": linked("image/index.json"),
     "blobs are a link": linked("image/blobs"),
-    "facts are no JSON": lambda outputs: (outputs / "facts.json").write_text("{" * 100_000) and None,
-    "facts are huge": lambda outputs: (outputs / "facts.json").write_bytes(b" " * (33 * 2**20)) and None,
-    "facts are a list": lambda outputs: (outputs / "facts.json").write_text("[]") and None,
+    "facts are no JSON": written("facts.json", b"{" * 100_000),
+    "facts are huge": written("facts.json", b" " * (33 * 2**20)),
+    "facts are a list": written("facts.json", b"[]"),
     "another schema": changed(schema=2),
     "package manager": changed(package_manager="rm -rf"),
     "os is a number": changed(os=5),
@@ -171,9 +182,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "native without a name": changed(native=[{"kind": "deb", "version": "1"}]),
     "native of no kind": changed(native=[{"kind": "exe", "name": "a", "version": "1"}]),
     "too many": changed(native=[1] * 100_001),
-    "index is damaged": lambda outputs: (
-        (outputs / "image/index.json").write_text('{"manifests": 5}') and None
-    ),
+    "index is damaged": written("image/index.json", b'{"manifests": 5}'),
 }
 
 

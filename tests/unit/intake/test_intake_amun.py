@@ -16,6 +16,7 @@ from djed.config import Config
 from djed.errors import Fault, RequestError
 from djed.intake import Submission, read_mapping
 from djed.intake.amun import recognise
+from djed.model.base import hint_for
 from djed.model.request import Environment, File, HardwareRequirement, Index, Request, Resources, Run
 
 Find = Callable[[Mapping[str, Any]], tuple[Fault, ...]]
@@ -122,7 +123,7 @@ def test_its_own_system_is_an_image_where_native_packages_are_to_go_into_it() ->
 @pytest.mark.parametrize("base", ["", "debian:", "https://registry.example/a", "DEBIAN:12", "/", "oci:"])
 def test_what_is_no_base_is_refused_with_what_would_do(faults: Find, base: str) -> None:
     (fault,) = faults({"base": base})
-    assert (fault.path, fault.hint) == ("base", "Write host, an image like debian:12, or oci:FOLDER.")
+    assert (fault.path, fault.hint) == ("base", hint_for(base))
 
 
 def test_on_a_system_without_a_name_only_host_is_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 from djed.errors import UnsafeError
 from djed.toolbox.digest import digest_stream
 from djed.toolbox.oci import LayerFile, OciImage
-from djed.toolbox.oci.layout import read_config
-from djed.toolbox.oci.nouns import parse
+from djed.toolbox.oci.nouns import parse, read_config
 from djed.toolbox.tar_reader import TarEntry, TarReader
 
 __all__ = ["top_layer"]
