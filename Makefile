@@ -43,7 +43,7 @@ check: .venv/dev.stamp
 	$(BIN)/python tools/gates.py
 
 bench: .venv/bench.stamp
-	@PYTHON="$(PYTHON)" tools/parts.sh want bubblewrap postgresql wrk
+	@PYTHON="$(PYTHON)" tools/parts.sh want bubblewrap postgresql wrk podman runc mmdebstrap squashfs-tools
 	$(BIN)/python -m benchmarks $(ONLY)
 
 docs: .venv/dev.stamp

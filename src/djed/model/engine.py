@@ -43,3 +43,8 @@ class Engine:
     rootless: bool = False
     warning: str | None = None
     """What is known to be bad of this version, as a sentence."""
+
+    @property
+    def confines(self) -> bool:
+        """Whether what a build runs is in a container of its own, or else at least not the machine's root."""
+        return self.rootless or "chroot" not in self.build_arguments

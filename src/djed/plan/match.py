@@ -73,7 +73,7 @@ def match(
             (
                 *fits_resources(wanted, node, beside),
                 *_fits_sandbox(sandbox, node, image=image),
-                *(_fits_engine(node) if engine else ()),
+                *(_fits_engine(node, sandbox) if engine else ()),
             ),
         )
     )
@@ -122,8 +122,13 @@ def _fits_sandbox(floor: SandboxLevel | None, node: Node, *, image: bool) -> tup
     return (Line(path="sandbox", asked=SANDBOX_LEVELS[lowest], has=", ".join(able) or "none", ok=enough),)
 
 
-def _fits_engine(node: Node) -> tuple[Line, ...]:
-    able = [f"{engine.name} {engine.version}" for engine in node.engines if engine.builds]
+def _fits_engine(node: Node, floor: SandboxLevel | None) -> tuple[Line, ...]:
+    strict = floor not in {None, "none", "process"}
+    able = [
+        f"{engine.name} {engine.version}"
+        for engine in node.engines
+        if engine.builds and (engine.confines or not strict)
+    ]
     return (
         Line(
             path="environment.native",

@@ -205,6 +205,7 @@ class LocalRunner:
                     uv=machine.installed_uv(self._config),
                     environ=dict(os.environ),
                     engines=found.engines,
+                    floor=self._config.sandbox_floor,
                 )
             return self._site
 

@@ -23,6 +23,7 @@ from djed.toolbox import rootfs
 __all__ = ["Site", "order"]
 
 _PACKAGES = "/djed/packages"
+_LIMITS = ("cpu", "memory", "processes", "timeout", "output", "disk")
 _TMP_DISK = 2**30
 _UV_CONFIG = "/djed/uv.toml"
 _INTERPRETER = os.path.realpath(sys.executable)
@@ -47,6 +48,8 @@ class Site:
     """The engine's own environment, of which little is passed on."""
     engines: tuple[Engine, ...] = ()
     """Container engines that work here, the preferred one first."""
+    floor: SandboxLevel = "none"
+    """The weakest level that the operator accepts."""
 
 
 def order(
@@ -58,9 +61,9 @@ def order(
     materials: Materials,
     wraps: Mapping[SandboxLevel, Wrapper] = WRAPS,
 ) -> dict[str, Any]:
-    """What the shim is told. Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises.
+    """What the shim is told; ``wraps`` makes the sandbox of each level, and one without has nothing around its jobs.
 
-    ``wraps`` has what makes the sandbox of each level; a level without one has nothing around its jobs.
+    Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises.
     """
     job = attempt.job
     make = None if job.engine else wraps.get(sandbox.level)
@@ -72,33 +75,16 @@ def order(
     brought = passing.brought(job, site.environ, boxed=make is not None)
     confided = secrets.plan(attempt.name, job, directory, sandbox)
     own = {**places.base_variables(job, seen), **brought.variables}
-    if config is not None:
-        own["UV_CONFIG_FILE"] = _UV_CONFIG if make else config
+    own |= {} if config is None else {"UV_CONFIG_FILE": _UV_CONFIG if make else config}
     if job.engine:
-        own |= passing.engine_variables(job, site.engines, site.environ)
+        own |= passing.engine_variables(job, site.engines, site.environ, floor=site.floor)
     variables = places.merged(job, seen, own, resolved.variables)
     variables |= gpu.variables(job, variables) | secrets.variables(confided, boxed=make is not None)
     wrap = Wrap(argv=(), environ=variables, after=_clean(job, real)) if job.engine else Wrap(argv=())
     if make is not None:
-        inside = Inside(
-            binds=(
-                *_binds(job, real, seen, site),
-                *(Bind(source=path, target=f"{seen['wheels']}/{name}") for name, path in wheels.items()),
-                *([Bind(source=config, target=_UV_CONFIG)] if config else []),
-                *brought.binds,
-                *gpu.binds(job),
-                *secrets.binds(confided),
-            ),
-            variables=variables,
-            work=seen["work"],
-            network=job.network,
-            memory_disk=min(job.limits.disk, job.limits.memory or _TMP_DISK, _TMP_DISK),
-            root=_root(real["image"]) if job.inside else None,
-            name=attempt.name,
-            limits=job.limits,
-            cpus=attempt.cpus,
-        )
-        wrap = make(sandbox, inside, site.etc)
+        binds = (*_binds(job, real, seen, site), *_wheels(wheels, seen), *brought.binds, *gpu.binds(job))
+        binds += (*([Bind(source=config, target=_UV_CONFIG)] if config else []), *secrets.binds(confided))
+        wrap = make(sandbox, _inside(attempt, real, seen, binds=binds, variables=variables), site.etc)
     return {
         "name": attempt.name,
         "node": attempt.node or site.node,
@@ -110,21 +96,53 @@ def order(
         "directories": [real["work"], real["outputs"], *([real["cache"]] if job.cache == "private" else [])],
         "level": sandbox.level,
         "tool": sandbox.tool,
+        **_around(wrap, spoken=make is not None),
+        "engine": job.engine,
+        "cpus": list(attempt.cpus),
+        "limits": {name: getattr(job.limits, name) for name in _LIMITS},
+        "hardware": str(site.data / "node.json"),
+        "secrets": confided,
+    }
+
+
+def _wheels(wheels: Mapping[str, str], seen: places.Places) -> Iterator[Bind]:
+    for name, path in wheels.items():
+        yield Bind(source=path, target=f"{seen['wheels']}/{name}")
+
+
+def _inside(
+    attempt: Attempt,
+    real: places.Places,
+    seen: places.Places,
+    *,
+    binds: tuple[Bind, ...],
+    variables: Mapping[str, str],
+) -> Inside:
+    """What a sandbox is to set up for the attempt."""
+    job = attempt.job
+    return Inside(
+        binds=binds,
+        variables=variables,
+        work=seen["work"],
+        network=job.network,
+        memory_disk=min(job.limits.disk, job.limits.memory or _TMP_DISK, _TMP_DISK),
+        root=_root(real["image"]) if job.inside else None,
+        name=attempt.name,
+        limits=job.limits,
+        cpus=attempt.cpus,
+    )
+
+
+def _around(wrap: Wrap, *, spoken: bool) -> dict[str, Any]:
+    """What the shim does around the command."""
+    return {
         "wrap": list(wrap.argv),
-        "speaks": wrap.speaks if make else None,
+        "speaks": wrap.speaks if spoken else None,
         "files_at": wrap.files_at,
         "bundle": wrap.bundle,
         "wrap_environ": dict(wrap.environ),
         "stop": list(wrap.stop),
         "after": [list(argv) for argv in wrap.after],
-        "engine": job.engine,
-        "cpus": list(attempt.cpus),
-        "limits": {
-            name: getattr(job.limits, name)
-            for name in ("cpu", "memory", "processes", "timeout", "output", "disk")
-        },
-        "hardware": str(site.data / "node.json"),
-        "secrets": confided,
     }
 
 

@@ -87,12 +87,20 @@ def passed_through(job: Job, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in names if environ.get(name)}
 
 
-def engine_variables(job: Job, engines: tuple[Engine, ...], environ: Mapping[str, str]) -> dict[str, str]:
+def engine_variables(
+    job: Job, engines: tuple[Engine, ...], environ: Mapping[str, str], *, floor: str = "none"
+) -> dict[str, str]:
     """What a job that calls a container engine finds: which one, and how the user configured it; ``HOME`` is his own for that.
 
+    The target's own engine comes first. Above the floor ``process`` one does not count that can only build without confining what it runs.
     Raises ``MissingPartError`` where a job that builds has no engine. Others may do without: skopeo copies images, too.
     """
-    able = [engine for engine in engines if engine.builds or job.kind != "native"]
+    strict = not {floor, job.sandbox or "none"} <= {"none", "process"}
+    able = [
+        engine
+        for engine in sorted(engines, key=lambda engine: engine.name != job.target)
+        if job.kind != "native" or (engine.builds and (engine.confines or not strict))
+    ]
     if not able and job.kind == "native":
         raise MissingPartError(
             "Native packages are installed by a container engine, and none that builds works here.",
