@@ -61,7 +61,7 @@ def order(
     materials: Materials,
     wraps: Mapping[SandboxLevel, Wrapper] = WRAPS,
 ) -> dict[str, Any]:
-    """What the shim is told; ``wraps`` makes the sandbox of each level, and one without has nothing around its jobs.
+    """What the shim is told; a level that is not in ``wraps`` has nothing around its jobs.
 
     Raises ``RefusedError``, ``MissingPartError``, or what ``materials`` raises.
     """
@@ -76,8 +76,7 @@ def order(
     confided = secrets.plan(attempt.name, job, directory, sandbox)
     own = {**places.base_variables(job, seen), **brought.variables}
     own |= {} if config is None else {"UV_CONFIG_FILE": _UV_CONFIG if make else config}
-    if job.engine:
-        own |= passing.engine_variables(job, site.engines, site.environ, floor=site.floor)
+    own |= passing.engine_variables(job, site.engines, site.environ, floor=site.floor) if job.engine else {}
     variables = places.merged(job, seen, own, resolved.variables)
     variables |= gpu.variables(job, variables) | secrets.variables(confided, boxed=make is not None)
     wrap = Wrap(argv=(), environ=variables, after=_clean(job, real)) if job.engine else Wrap(argv=())
