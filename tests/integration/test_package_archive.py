@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,7 +137,7 @@ def test_without_a_command_one_must_be_named(bench: Bench, tmp_path: Path) -> No
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
+def elsewhere(tmp_path: Path) -> str:
     """A PATH with the usual programs, and this Python under the name that is looked for."""
     folder = tmp_path / "bin"
     folder.mkdir()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from djed.client.connection import Call, Connection
+from djed.errors import ServerError
 from djed.model.codec import decode
+from djed.model.quantity import format_size
 from djed.model.summary import Page
 
 __all__ = ["Calls"]
 
 T = TypeVar("T")
+
+_MOST = 64 * 2**30
+"""Bytes of a file that a server sends."""
 
 
 class Calls:
@@ -42,6 +47,14 @@ class Calls:
         if not isinstance(told, dict):
             raise self._connection.nonsense()
         return told
+
+    def _fetch(self, call: Call, into: BinaryIO) -> None:
+        """An answer of any length."""
+        with self._connection.stream(call) as response:
+            for part in response.iter_bytes():
+                into.write(part)
+                if into.tell() > _MOST:
+                    raise ServerError(f"{self._connection.url} sent more than {format_size(_MOST)}.")
 
     def _decode(self, kind: type[T], told: Any) -> T:
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 from djed.client.admin import AdminCalls
 from djed.client.connection import TIMEOUT, Call, Connection, place
 from djed.client.follow import Sign, Stream, is_last, until_final
-from djed.errors import ConfigError, NotFoundError, RequestError, ServerError
+from djed.errors import ConfigError, NotFoundError, RequestError
 from djed.model.access import Usage
 from djed.model.artifact import SINGLE_FILES, Artifact
 from djed.model.codec import encode
@@ -23,7 +23,6 @@ from djed.model.difference import Difference
 from djed.model.hardware import Node
 from djed.model.inspection import FINAL, AttemptRecord, Event, Inspection, JobRecord
 from djed.model.preview import Preview, QueuePlace, RecipeForm
-from djed.model.quantity import format_size
 from djed.model.summary import Collected, Page, Sort, StoredArtifact, StoredObservation, Summary
 from djed.model.webhook import Delivery, Webhook
 
@@ -44,7 +43,6 @@ _LONGEST_WAIT = 60.0
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _IN_MEMORY = 2**20
 """Bytes of an output that are held in memory; a larger one goes through a file."""
-_MOST_OUTPUT = 64 * 2**30
 
 
 class Client(AdminCalls):
@@ -221,17 +219,12 @@ class Client(AdminCalls):
             if ending is not None:
                 yield Path(folder)
                 return
+            unpacked = Path(folder, "files")
+            unpacked.mkdir()
             with fetched.open("rb") as file:
-                extract(file, _made(Path(folder, "files")), name=f"the artifact {digest}")
+                extract(file, unpacked, name=f"the artifact {digest}")
             # In it is one folder, as the server calls it.
-            yield next(Path(folder, "files").iterdir())
-
-    def _fetch(self, call: Call, into: BinaryIO) -> None:
-        with self._connection.stream(call) as response:
-            for part in response.iter_bytes():
-                into.write(part)
-                if into.tell() > _MOST_OUTPUT:
-                    raise ServerError(f"{self.url} sent more than {format_size(_MOST_OUTPUT)}.")
+            yield next(unpacked.iterdir())
 
     def observations(
         self,
@@ -383,11 +376,6 @@ class Client(AdminCalls):
                 self._connection.send(Call(method="HEAD", path=path))
             except NotFoundError:
                 self._connection.send(Call(method="PUT", path=path, body=content))
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 def _order(event: Event) -> tuple[int, int]:
