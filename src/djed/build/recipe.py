@@ -150,5 +150,8 @@ def _grouped(texts: Iterable[str], separator: str) -> Iterator[str]:
 
 
 def _command(done: Steps) -> list[str]:
-    entry = [f'ENTRYPOINT ["{START}"]'] if done.start else []
-    return [*entry, f"CMD {json.dumps(done.words)}"] if done.words else entry
+    if not done.words:
+        return [f'ENTRYPOINT ["{START}"]'] if done.start else []
+    # What the base itself would start is not what was asked for.
+    entry = f'ENTRYPOINT ["{START}"]' if done.start else "ENTRYPOINT []"
+    return [entry, f"CMD {json.dumps(done.words)}"]

@@ -10,6 +10,7 @@ import pytest
 from djed.build.recipe import HOME, TOOLS, host_image, recipe
 from djed.errors import RequestError, TooLargeError
 from djed.model.hardware import Hardware
+from djed.model.image import PackageManager
 from djed.model.lock import Lock, LockedPackage
 from djed.model.request import Environment, File, Index, Run
 from tests.support.assemblies import locked
@@ -170,6 +171,7 @@ def test_only_what_every_tool_knows_is_used() -> None:
         "ENV",
         "RUN",
         "CMD",
+        "ENTRYPOINT",
     }
     assert not any(word in text for word in ("--mount", "# syntax", "# escape", "COPY"))
     assert base64.b64encode(b"# syntax").decode() in text
@@ -179,3 +181,39 @@ def test_the_command_is_json() -> None:
     words = ['a"b', "c\\d", "$HOME", "e f"]
     (line,) = [line for line in written(run=Run(command=tuple(words))) if line.startswith("CMD ")]
     assert json.loads(line.removeprefix("CMD ")) == words
+
+
+@pytest.mark.parametrize(
+    ("manager", "line"),
+    [
+        ("apt", "RUN apt-get update && \\"),
+        ("dnf", "RUN dnf install -y 'libgomp1'"),
+        ("apk", "RUN apk add --no-cache 'libgomp1'"),
+    ],
+)
+def test_where_the_package_manager_is_known_there_is_no_choice(manager: PackageManager, line: str) -> None:
+    text = recipe(Environment(native=("libgomp1",)), base="debian:12", content=nothing, manager=manager)
+    assert line in text.splitlines()
+    assert "command -v" not in text
+
+
+@pytest.mark.parametrize(
+    ("base", "way"),
+    [
+        ("oci:/a b", "skopeo copy 'oci:/a b' containers-storage:localhost/djed-base"),
+        (
+            "docker-archive:/a.tar",
+            "skopeo copy 'docker-archive:/a.tar' docker-daemon:localhost/djed-base:latest",
+        ),
+        ("rootfs:/root.tar", "podman import '/root.tar' localhost/djed-base"),
+    ],
+)
+def test_a_base_in_a_file_is_brought_into_the_engine_first(base: str, way: str) -> None:
+    lines = written(base=base)
+    assert any(way in line for line in lines if line.startswith("#"))
+    assert "FROM localhost/djed-base" in lines
+
+
+def test_the_command_stands_in_place_of_what_the_base_would_start() -> None:
+    assert written(run=Run(command=("true",)))[-2:] == ["ENTRYPOINT []", 'CMD ["true"]']
+    assert not [line for line in written() if line.startswith("ENTRYPOINT")]
