@@ -27,6 +27,7 @@ BARS = (
     "contents",
     "images",
     "kill",
+    "containers",
 )
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/benchmarks.md"
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"

@@ -18,7 +18,7 @@ from typing import Any
 
 from djed.errors import DjedError, ToolError
 from djed.model.engine import Engine, EngineFeature
-from djed.run import container
+from djed.run import container, runtimes
 from djed.run.docker_image import Loaded
 from djed.run.loader import libraries
 from djed.run.sandbox import Bind, Inside
@@ -26,7 +26,7 @@ from djed.run.shim import cgroup
 from djed.toolbox import fs, process
 from djed.toolbox.folder import writing
 
-__all__ = ["TRIALS", "Ground", "Outcome", "runtime_warning"]
+__all__ = ["TRIALS", "Ground", "Outcome"]
 
 _SECONDS = 60.0
 _SHELL = Path("/bin/sh")
@@ -310,11 +310,11 @@ def _told_docker(engine: Engine) -> Engine:
         safety = _call(engine, "info", "--format", "{{json .SecurityOptions}}", wait=15)
         parts = {part["Name"]: part["Version"] for part in server.get("Components") or ()}
         runtime = next((name for name in ("runc", "crun") if name in parts), None)
-        told = f"{runtime} {_plain(parts[runtime])}" if runtime else None
+        told = f"{runtime} {runtimes.plain(parts[runtime])}" if runtime else None
         version = str(server["Version"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolError(f"{engine.path} reaches no daemon.") from error
-    warning = runtime_warning(told)
+    warning = runtimes.warning(told)
     return replace(engine, version=version, runtime=told, rootless="name=rootless" in safety, warning=warning)
 
 
@@ -328,26 +328,9 @@ def _told_runtime(engine: Engine) -> Engine:
     with suppress(DjedError):
         line = process.run([path, "--version"], timeout=10).stdout.decode(errors="replace").splitlines()[0]
         name, _, version = line.partition(" version ")
-        told = f"{name} {_plain(version)}"
-        return replace(engine, runtime=told, warning=runtime_warning(told))
+        told = f"{name} {runtimes.plain(version)}"
+        return replace(engine, runtime=told, warning=runtimes.warning(told))
     return engine
-
-
-def _plain(version: str) -> str:
-    """Without what a distribution appends: ``1.1.5+ds1`` is ``1.1.5``."""
-    return re.split(r"[+~\s]", version.strip(), maxsplit=1)[0]
-
-
-def runtime_warning(runtime: str | None) -> str | None:
-    """What is known to be bad of a runtime, ``runc 1.1.5``, as a sentence."""
-    name, _, version = (runtime or "").partition(" ")
-    numbers = tuple(map(int, re.findall(r"\d+", version)[:3]))
-    if name != "runc" or len(numbers) < 3 or (1, 2, 8) <= numbers < (1, 3, 0) or numbers >= (1, 3, 3):
-        return None
-    known = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
-    known += ["CVE-2024-21626"] if numbers < (1, 1, 12) else []
-    listed = f"{', '.join(known[:-1])} and {known[-1]}"
-    return f"{runtime} lets a container break out ({listed}), unless your distribution fixed it; 1.2.8 and 1.3.3 are fixed."
 
 
 # --- Building ------------------------------------------------------------------------------------------------------------------------

@@ -89,8 +89,8 @@ class Version1(Group):
     def _watch(self):
         """A descriptor that tells of want of memory, also below: a count of kills is kept where the killed one was, and goes with it."""
         folder = self.folders.get("memory")
-        _write(folder, "memory.use_hierarchy", 1)
         try:
+            _write(folder, "memory.use_hierarchy", 1)
             alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             with open(os.path.join(folder, "memory.oom_control")) as control:
                 _write(folder, "cgroup.event_control", "%d %d" % (alarm, control.fileno()))
@@ -112,8 +112,7 @@ class Version1(Group):
         return _number(self.folders.get("memory"), "memory.max_usage_in_bytes")
 
     def times(self):
-        names = ("cpuacct.usage_user", "cpuacct.usage_sys")
-        found = [_number(self.folders.get("cpuacct"), name) for name in names]
+        found = [_number(self.folders.get("cpuacct"), "cpuacct.usage_" + name) for name in ("user", "sys")]
         return None if None in found else tuple(value / 1e9 for value in found)
 
     def remove(self):
@@ -188,9 +187,8 @@ def remove(name, proc="/proc/self"):
 
 
 def _version1(name, limits, proc, container):
-    wanted = {"memory", "pids"} | ({"cpu"} if _is_fraction(limits["cpu"]) else set())
     # Our own place differs from hierarchy to hierarchy, and an engine takes one path for all: there the group lies at the top.
-    wanted |= {"cpuacct"} if container else set()
+    wanted = {"memory", "pids"} | ({"cpu"} if _is_fraction(limits["cpu"]) else set()) | ({"cpuacct"} if container else set())
     folders = {}
     for parent, controllers in _hierarchies(proc, top=container):
         for controller in controllers & wanted:
@@ -214,14 +212,13 @@ def _version2(name, proc, container):
 
 def _named(folder, proc):
     """The path of a version 2 group from the root of its hierarchy."""
-    root, point = next((root, point) for root, point, kind, _ in _mounts(proc) if kind == "cgroup2")
+    root, point = next(mount[:2] for mount in _mounts(proc) if mount[2] == "cgroup2")
     return os.path.normpath(os.path.join("/", root, os.path.relpath(folder, point)))
 
 
 def _everywhere(path, proc="/proc/self"):
     """The folders of that path from the top of each hierarchy: a runtime makes them in those too that have no limit of ours."""
-    found = [point + path for _, point, kind, _ in _mounts(proc) if kind in ("cgroup", "cgroup2")]
-    return [folder for folder in found if os.path.isdir(folder)]
+    return [point + path for _, point, kind, _ in _mounts(proc) if kind in ("cgroup", "cgroup2") and os.path.isdir(point + path)]
 
 
 def _fall_back(group, limits):
@@ -394,8 +391,8 @@ def _kill_all(folder):
 
 def _keyed(folder, name):
     """A flat keyed file: a word and a number on each line."""
-    pairs = (line.split() for line in (_lines(os.path.join(folder, name)) if folder else ()))
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    lines = _lines(os.path.join(folder, name)) if folder else []
+    return {pair[0]: int(pair[1]) for pair in map(str.split, lines) if len(pair) == 2 and pair[1].isdigit()}
 
 
 def _number(folder, name):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 
 LOOK = 0.002  # seconds between looks for the command's beginning
@@ -21,7 +20,7 @@ WORDS = (
     ("exec format error", os.strerror(8)),
 )
 # What first processes that pass signals on say where there is no such command.
-FIRST = re.compile(r"^\[FATAL tini \(\d+\)\] exec .* failed: (.*)$|^ERROR \(catatonit:\d+\): failed to exec pid1: (.*)$")
+FIRST = r"^\[FATAL tini \(\d+\)\] exec .* failed: (.*)$|^ERROR \(catatonit:\d+\): failed to exec pid1: (.*)$"
 
 
 class Begin:
@@ -59,6 +58,8 @@ def terminate(order, pid):
     """Ask the command to end, through the engine's program ``pid``, which passes a signal on, or by the command for it; does not wait."""
     try:
         if order["stop"]:
+            import subprocess  # slow to import, and seldom needed
+
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             subprocess.Popen(order["stop"], env=order["wrap_environ"], stdin=null, stdout=null, stderr=null)
             os.close(null)
@@ -109,7 +110,7 @@ def complaint(said, code):
     """
     lines = [line for line in said.strip().splitlines() if not line.startswith("See 'docker run")]
     last = lines[-1] if lines else ""
-    first = FIRST.match(last)
+    first = re.match(FIRST, last)
     if first and code in (126, 127):
         return first.group(1) or first.group(2), True
     match = re.match(r"(?:docker: )?Error[^:]*: (.*)|(?:FATAL ERROR: )?((?:running|starting|creating) [^:]*: .*)", last)
