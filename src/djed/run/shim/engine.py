@@ -15,7 +15,7 @@ RUNTIMES = ("runc", "crun", "conmon", "exe", "youki")
 # How runtimes say what execve(2) said, and the latter's own words.
 WORDS = (
     ("no such file or directory", os.strerror(2)),
-    ("executable file not found", os.strerror(2)),
+    ("not found in $path", os.strerror(2)),
     ("permission denied", os.strerror(13)),
     ("exec format error", os.strerror(8)),
 )
@@ -118,6 +118,6 @@ def complaint(said, code):
         return None
     text = match.group(1) or match.group(2)
     for words, known in WORDS:
-        if words in text and re.search(r"exec|failed to load|attempted to invoke", text):
+        if words in text.lower() and re.search(r"exec|failed to load|attempted to invoke", text):
             return known, True
     return text[:400], False
