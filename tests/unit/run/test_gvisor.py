@@ -36,11 +36,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def _wrap(data: Path, **more: Any) -> Wrap:
-    return gvisor.wrap(
-        RUNSC,
-        Inside(**{"binds": (), "name": "djed-a-1", "work": "/djed/work", "memory_disk": 1000} | more),
-        data / "etc",
-    )
+    given: dict[str, Any] = {"binds": (), "name": "djed-a-1", "work": "/djed/work", "memory_disk": 1000}
+    return gvisor.wrap(RUNSC, Inside(**(given | more)), data / "etc")
 
 
 def _mounts(made: Wrap) -> dict[str, dict[str, Any]]:
