@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.bar import NotMeasuredError, Row, alternate, place, timed
 from djed.config import Config
 from djed.errors import NotFoundError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.job import Attempt, Job
 from djed.model.quantity import format_duration
 from djed.run import container, engines
@@ -50,7 +50,7 @@ def measure() -> Iterator[Row]:
 class _Sides:
     """Both ways to run nothing in a container, on one root."""
 
-    def __init__(self, data: Path, ground: Ground, engine: Engine) -> None:
+    def __init__(self, data: Path, ground: Ground, engine: ContainerEngine) -> None:
         self._home = data / "attempts"
         self._image = ground.root.parent
         self._engine = engine

@@ -69,7 +69,9 @@ def daemon() -> Iterator[Daemon]:
 
 
 def _answering(socket: Path, process: subprocess.Popen[bytes], log: Path) -> Daemon:
-    clients = dict.fromkeys(path for name in ("/usr/bin", None) if (path := shutil.which("docker", path=name)))
+    clients = dict.fromkeys(
+        path for name in ("/usr/bin", None) if (path := shutil.which("docker", path=name))
+    )
     end = time.monotonic() + _START
     while time.monotonic() < end and process.poll() is None:
         for client in clients:

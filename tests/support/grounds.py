@@ -24,7 +24,7 @@ from djed.build.native import NativeBuilder
 from djed.config import Config
 from djed.model.artifact import Artifact
 from djed.model.base import parse_base
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.hardware import Interpreter
 from djed.model.job import Limits
 from djed.model.lock import Lock
@@ -130,7 +130,7 @@ def _found(docker: str | None) -> bytes:
         return (Path(folder) / "engines.json").read_bytes()
 
 
-def found_engines() -> dict[str, Engine]:
+def found_engines() -> dict[str, ContainerEngine]:
     """The engines that work, by name."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "engines.json").write_bytes(_found(os.environ.get("DOCKER_HOST")))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.run.engines import probe
 
 __all__ = ["Podman", "podman"]
@@ -20,7 +20,7 @@ __all__ = ["Podman", "podman"]
 class Podman:
     """How it is called."""
 
-    engine: Engine
+    engine: ContainerEngine
     place: Path
 
     def call(self, *arguments: str, given: bytes = b"") -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Engine", "EngineFeature", "EngineName"]
+__all__ = ["ContainerEngine", "EngineFeature", "EngineName"]
 
 EngineName = Literal["podman", "buildah", "docker"]
 EngineFeature = Literal["user namespace", "passthrough", "cgroup", "cpuset"]
@@ -15,7 +15,7 @@ EngineFeature = Literal["user namespace", "passthrough", "cgroup", "cpuset"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Engine:
+class ContainerEngine:
     """A container engine that works on a node."""
 
     name: EngineName

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.request import SandboxLevel
 
 __all__ = ["GpuDevice", "Hardware", "Interpreter", "Node"]
@@ -91,7 +91,7 @@ class Node:
     labels: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     """Machine whose workers serve it, among those that share a database."""
-    engines: tuple[Engine, ...] = ()
+    engines: tuple[ContainerEngine, ...] = ()
     """Container engines that work here, the preferred one first."""
 
     @property

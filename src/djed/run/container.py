@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from djed.errors import RunnerError, ToolError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.run import docker_image, system
 from djed.run.loader import loader_of
 from djed.run.sandbox import Bind, Inside, Sandbox, Wrap
@@ -41,7 +41,7 @@ _OF_OURS = (
 )
 
 
-def sandbox(engine: Engine) -> Sandbox:
+def sandbox(engine: ContainerEngine) -> Sandbox:
     """The level that this engine gives."""
     runtime = f", {engine.runtime}" if engine.runtime else ""
     tool = f"{engine.name} {engine.version}{runtime}"
@@ -55,7 +55,7 @@ def wrap(level: Sandbox, inside: Inside, etc: Path) -> Wrap:
     return container(level.engine, inside, etc)
 
 
-def container(engine: Engine, inside: Inside, etc: Path) -> Wrap:
+def container(engine: ContainerEngine, inside: Inside, etc: Path) -> Wrap:
     """What goes around a command. With Docker the image of ``inside`` is loaded where it is not there. Raises ``DjedError``."""
     assert inside.root is not None
     told = environment(engine, os.environ)
@@ -74,7 +74,9 @@ def container(engine: Engine, inside: Inside, etc: Path) -> Wrap:
     )
 
 
-def docker(engine: Engine, inside: Inside, binds: tuple[Bind, ...], image: docker_image.Loaded) -> list[str]:
+def docker(
+    engine: ContainerEngine, inside: Inside, binds: tuple[Bind, ...], image: docker_image.Loaded
+) -> list[str]:
     """What Docker is told, up to the command."""
     argv = [engine.path, *engine.arguments, "run", "--pull", "never", *engine.run_arguments]
     argv += [*_options(inside, binds), *_limits(engine, inside), "--log-driver", "none"]
@@ -84,7 +86,7 @@ def docker(engine: Engine, inside: Inside, binds: tuple[Bind, ...], image: docke
     return [*argv, "--entrypoint", "", image.name]
 
 
-def podman(engine: Engine, inside: Inside, binds: tuple[Bind, ...]) -> list[str]:
+def podman(engine: ContainerEngine, inside: Inside, binds: tuple[Bind, ...]) -> list[str]:
     """What podman is told, up to the command. The root is used where it lies; what the set-up writes goes into an overlay over it."""
     # Alone it takes an absolute path as it is: the manager of systemd wants a slice.
     argv = [engine.path, *engine.arguments, "--cgroup-manager", "cgroupfs", "--log-level", "error"]
@@ -131,7 +133,7 @@ def _mount(bind: Bind) -> str:
     )
 
 
-def _limits(engine: Engine, inside: Inside) -> list[str]:
+def _limits(engine: ContainerEngine, inside: Inside) -> list[str]:
     argv: list[str] = []
     if inside.cpus and "cpuset" in engine.features:
         argv += ["--cpuset-cpus", ",".join(map(str, inside.cpus))]
@@ -165,6 +167,6 @@ def _is_static(path: str) -> bool:
         return False
 
 
-def environment(engine: Engine, environ: Mapping[str, str]) -> dict[str, str]:
+def environment(engine: ContainerEngine, environ: Mapping[str, str]) -> dict[str, str]:
     """What an engine's own process finds in its environment: where the user's configuration and the daemon are, by allow-list."""
     return {name: environ[name] for name in _OF_OURS if environ.get(name)} | dict(engine.variables)

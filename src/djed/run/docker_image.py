@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from djed.errors import ToolError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.toolbox import process
 from djed.toolbox.folder import writing
 
@@ -30,7 +30,7 @@ class Loaded:
     """Names of the variables that it brings to every container."""
 
 
-def load(engine: Engine, layout: Path, environ: Mapping[str, str], scratch: Path) -> Loaded:
+def load(engine: ContainerEngine, layout: Path, environ: Mapping[str, str], scratch: Path) -> Loaded:
     """See that the engine has the image of ``layout``, a folder of ours; ``scratch`` holds it meanwhile.
 
     Raises ``ToolError`` where the engine does not take it, ``UnsafeError`` where the layout was tampered with, ``StoreError``.
@@ -51,7 +51,7 @@ def load(engine: Engine, layout: Path, environ: Mapping[str, str], scratch: Path
     return Loaded(name=name, variables=frozenset(str(pair).partition("=")[0] for pair in given))
 
 
-def forget(engine: Engine, digest: str, environ: Mapping[str, str]) -> None:
+def forget(engine: ContainerEngine, digest: str, environ: Mapping[str, str]) -> None:
     """Take the image of that manifest away from the engine, where it has it and no container uses it."""
     client = [engine.path, *engine.arguments]
     process.run([*client, "rmi", f"djed-{digest.partition(':')[2]}"], env=environ, timeout=_ASK, check=False)

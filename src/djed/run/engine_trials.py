@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from djed.errors import DjedError, ToolError
-from djed.model.engine import Engine, EngineFeature
+from djed.model.engine import ContainerEngine, EngineFeature
 from djed.run import container, runtimes
 from djed.run.docker_image import Loaded
 from djed.run.loader import libraries
@@ -40,7 +40,7 @@ _FOLDERS = ("proc", "sys", "dev", "tmp", "var/tmp", "etc", "djed/out")
 class Outcome:
     """What came of trying an engine."""
 
-    engine: Engine
+    engine: ContainerEngine
     complaints: tuple[str, ...] = ()
     """Why it cannot do all, as sentences."""
 
@@ -94,7 +94,7 @@ class Ground:
 def try_podman(path: Path, ground: Ground) -> Outcome:
     """Try podman. Raises ``DjedError`` where it does nothing at all."""
     version = _version(path, "podman")
-    engine = Engine(
+    engine = ContainerEngine(
         name="podman", version=version, path=str(path), rootless=os.geteuid() != 0, variables=_reached()
     )
     wanted: tuple[EngineFeature, ...] = ("passthrough", "cgroup", "cpuset")
@@ -116,7 +116,7 @@ def try_podman(path: Path, ground: Ground) -> Outcome:
 def try_buildah(path: Path, ground: Ground) -> Outcome:
     """Try buildah, which only builds. Raises ``DjedError``."""
     version = _version(path, "buildah")
-    engine = Engine(
+    engine = ContainerEngine(
         name="buildah", version=version, path=str(path), rootless=os.geteuid() != 0, variables=_reached()
     )
     ways = (*_runtimes("--runtime"), ("--isolation", "chroot"))
@@ -130,7 +130,7 @@ def try_buildah(path: Path, ground: Ground) -> Outcome:
 def try_docker(path: Path, ground: Ground) -> Outcome:
     """Try a client of Docker and the daemon that it reaches. Raises ``DjedError``."""
     _version(path, "Docker")
-    engine = Engine(name="docker", version="", path=str(path), variables=_reached())
+    engine = ContainerEngine(name="docker", version="", path=str(path), variables=_reached())
     engine = _told_docker(engine)
     complaints = []
     try:
@@ -158,7 +158,7 @@ TRIALS: Mapping[str, Callable[[Path, Ground], Outcome]] = {
 """By the name of the engine."""
 
 
-def _outcome(engine: Engine, complaints: Sequence[str]) -> Outcome:
+def _outcome(engine: ContainerEngine, complaints: Sequence[str]) -> Outcome:
     return Outcome(engine=engine, complaints=tuple(complaints))
 
 
@@ -172,7 +172,7 @@ def _reached() -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
-def _call(engine: Engine, *arguments: str, check: bool = True, wait: float = _SECONDS) -> str:
+def _call(engine: ContainerEngine, *arguments: str, check: bool = True, wait: float = _SECONDS) -> str:
     """Call it and return what it says. Raises ``ToolError``."""
     argv = [engine.path, *engine.arguments, *arguments]
     done = process.run(argv, timeout=wait, env=container.environment(engine, os.environ), check=check)
@@ -209,7 +209,7 @@ def _ulimits() -> tuple[tuple[str, ...], ...]:
     return (), tuple(own)
 
 
-def _that_runs(engine: Engine, ground: Ground, ways: Sequence[tuple[str, ...]]) -> Engine:
+def _that_runs(engine: ContainerEngine, ground: Ground, ways: Sequence[tuple[str, ...]]) -> ContainerEngine:
     """The engine with the least arguments with which a container runs. Raises the first ``ToolError``."""
     first: ToolError | None = None
     for arguments in ways:
@@ -224,7 +224,9 @@ def _that_runs(engine: Engine, ground: Ground, ways: Sequence[tuple[str, ...]]) 
     raise first or ToolError("There is nothing to try.")
 
 
-def _with_features(engine: Engine, ground: Ground, wanted: Sequence[EngineFeature]) -> Engine:
+def _with_features(
+    engine: ContainerEngine, ground: Ground, wanted: Sequence[EngineFeature]
+) -> ContainerEngine:
     """The engine with those features that work, each on top of the others."""
     for feature in wanted:
         tried = replace(engine, features=(*engine.features, feature))
@@ -234,7 +236,7 @@ def _with_features(engine: Engine, ground: Ground, wanted: Sequence[EngineFeatur
     return engine
 
 
-def _run(engine: Engine, ground: Ground) -> None:
+def _run(engine: ContainerEngine, ground: Ground) -> None:
     """Run a container as jobs are run, which leaves a file that is ours. Raises ``ToolError``."""
     name = f"djed-trial-{secrets.token_hex(4)}"
     out = ground.folder / name
@@ -274,7 +276,7 @@ def _run(engine: Engine, ground: Ground) -> None:
 
 
 @contextmanager
-def _group(engine: Engine, name: str) -> Iterator[cgroup.Group]:
+def _group(engine: ContainerEngine, name: str) -> Iterator[cgroup.Group]:
     limits: dict[str, Any] = {"memory": None, "processes": 100, "cpu": None, "disk": 2**30}
     wanted = "cgroup" in engine.features
     group = cgroup.create(name, limits, (), container=True) if wanted else cgroup.Group()
@@ -294,7 +296,7 @@ def _image(ground: Ground) -> str:
 
 
 @contextmanager
-def _imported(engine: Engine, ground: Ground) -> Iterator[None]:
+def _imported(engine: ContainerEngine, ground: Ground) -> Iterator[None]:
     _call(engine, "import", str(ground.context / "root.tar"), _image(ground))
     try:
         yield
@@ -303,7 +305,7 @@ def _imported(engine: Engine, ground: Ground) -> Iterator[None]:
             _call(engine, "rmi", "--force", _image(ground))
 
 
-def _told_docker(engine: Engine) -> Engine:
+def _told_docker(engine: ContainerEngine) -> ContainerEngine:
     """With what the daemon says of itself."""
     try:
         server = json.loads(_call(engine, "version", "--format", "{{json .Server}}", wait=15))
@@ -318,7 +320,7 @@ def _told_docker(engine: Engine) -> Engine:
     return replace(engine, version=version, runtime=told, rootless="name=rootless" in safety, warning=warning)
 
 
-def _told_runtime(engine: Engine) -> Engine:
+def _told_runtime(engine: ContainerEngine) -> ContainerEngine:
     """With name and version of the runtime that runs podman's containers."""
     path = (
         engine.arguments[1]
@@ -336,7 +338,7 @@ def _told_runtime(engine: Engine) -> Engine:
 # --- Building ------------------------------------------------------------------------------------------------------------------------
 
 
-def _that_builds(engine: Engine, ground: Ground, ways: Sequence[tuple[str, ...]]) -> Engine:
+def _that_builds(engine: ContainerEngine, ground: Ground, ways: Sequence[tuple[str, ...]]) -> ContainerEngine:
     """The engine with the least arguments with which it builds. Raises the first ``ToolError``."""
     first: ToolError | None = None
     drivers = (None,) if engine.name == "docker" else (None, "vfs")
@@ -353,7 +355,7 @@ def _that_builds(engine: Engine, ground: Ground, ways: Sequence[tuple[str, ...]]
     raise first or ToolError("There is nothing to try.")
 
 
-def _build(engine: Engine, ground: Ground) -> None:
+def _build(engine: ContainerEngine, ground: Ground) -> None:
     """Build an image with a command in it; podman and buildah in a store that goes again. Raises ``ToolError``."""
     steps = [
         "build",

@@ -18,7 +18,7 @@ from typing import Any
 
 from djed.errors import DjedError
 from djed.model.codec import decode, encode
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.run import engine_trials
 from djed.toolbox.folder import writing
 
@@ -35,7 +35,7 @@ _STEERING = (
 )
 
 
-def probe(data: Path, *, again: bool = False) -> tuple[Engine, ...]:
+def probe(data: Path, *, again: bool = False) -> tuple[ContainerEngine, ...]:
     """The engines that work here, the preferred one first; the first time, or ``again``, they are tried, which takes seconds.
 
     Raises ``StoreError`` where the data folder cannot be written.
@@ -44,7 +44,7 @@ def probe(data: Path, *, again: bool = False) -> tuple[Engine, ...]:
     return _engines(known if known is not None else _try(data))
 
 
-def remembered(data: Path) -> tuple[Engine, ...] | None:
+def remembered(data: Path) -> tuple[ContainerEngine, ...] | None:
     """What was found before and still holds; ``None`` where nobody looked since. Starts no process."""
     known = _recall(data)
     return None if known is None else _engines(known)
@@ -56,8 +56,8 @@ def reasons(data: Path) -> Mapping[str, str]:
     return {str(name): str(reason) for name, reason in known.get("reasons", {}).items()}
 
 
-def _engines(known: Mapping[str, Any]) -> tuple[Engine, ...]:
-    return tuple(decode(Engine, one) for one in known["engines"])
+def _engines(known: Mapping[str, Any]) -> tuple[ContainerEngine, ...]:
+    return tuple(decode(ContainerEngine, one) for one in known["engines"])
 
 
 def _recall(data: Path) -> dict[str, Any] | None:
@@ -134,7 +134,7 @@ def _try(data: Path) -> dict[str, Any]:
     return known
 
 
-def _first(name: str, ground: engine_trials.Ground) -> tuple[Engine | None, str | None]:
+def _first(name: str, ground: engine_trials.Ground) -> tuple[ContainerEngine | None, str | None]:
     """The first executable of that name that can do anything; and the reason, where none can do all."""
     found = everywhere(name)
     if not found:
@@ -155,7 +155,7 @@ def _first(name: str, ground: engine_trials.Ground) -> tuple[Engine | None, str 
     return best, None if able else " ".join(dict.fromkeys(complaints))
 
 
-def _worth(engine: Engine) -> int:
+def _worth(engine: ContainerEngine) -> int:
     """BuildKit shares caches between builds, which Docker without it cannot."""
     return 2 * (engine.runs + engine.builds) + (engine.variables.get("DOCKER_BUILDKIT") != "0")
 

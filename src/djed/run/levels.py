@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.request import SandboxLevel
 from djed.run import bubblewrap, container, engines, gvisor
 from djed.run.sandbox import Sandbox, Wrapper
@@ -27,7 +27,7 @@ class Found:
 
     sandboxes: tuple[Sandbox, ...]
     """Weakest first."""
-    engines: tuple[Engine, ...] = ()
+    engines: tuple[ContainerEngine, ...] = ()
     """Container engines, the preferred one first."""
 
 

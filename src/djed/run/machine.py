@@ -10,7 +10,7 @@ from typing import Any
 
 from djed.config import Config
 from djed.errors import MissingPartError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.hardware import Node
 from djed.model.request import SandboxLevel
 from djed.run.hardware import Named, detect, name
@@ -30,7 +30,10 @@ def node_id(config: Config, target: str) -> str:
 
 
 def node(
-    config: Config, target: str, sandboxes: tuple[SandboxLevel, ...], engines: tuple[Engine, ...] = ()
+    config: Config,
+    target: str,
+    sandboxes: tuple[SandboxLevel, ...],
+    engines: tuple[ContainerEngine, ...] = (),
 ) -> Node:
     """This machine as a node. The first time it takes a second: uv has to look for Pythons."""
     record = remember(config.data)

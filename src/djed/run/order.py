@@ -11,7 +11,7 @@ from typing import Any
 
 import djed
 from djed.errors import NotFoundError, RefusedError, RunnerError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.job import Attempt, Job, Place
 from djed.model.request import SandboxLevel
 from djed.run import gpu, passing, places, secrets
@@ -46,7 +46,7 @@ class Site:
     uv: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     """The engine's own environment, of which little is passed on."""
-    engines: tuple[Engine, ...] = ()
+    engines: tuple[ContainerEngine, ...] = ()
     """Container engines that work here, the preferred one first."""
     floor: SandboxLevel = "none"
     """The weakest level that the operator accepts."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from djed.errors import MissingPartError
 from djed.model.codec import encode
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.job import Job
 from djed.run.sandbox import Bind
 
@@ -88,7 +88,7 @@ def passed_through(job: Job, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def engine_variables(
-    job: Job, engines: tuple[Engine, ...], environ: Mapping[str, str], *, floor: str = "none"
+    job: Job, engines: tuple[ContainerEngine, ...], environ: Mapping[str, str], *, floor: str = "none"
 ) -> dict[str, str]:
     """What a job that calls a container engine finds: which one, and how the user configured it; ``HOME`` is his own for that.
 

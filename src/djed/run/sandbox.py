@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from djed.errors import RefusedError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.job import Job, Limits
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 
@@ -43,7 +43,7 @@ class Sandbox:
     """The tool's executable."""
     arguments: tuple[str, ...] = ()
     """Arguments without which the tool does not work here."""
-    engine: Engine | None = None
+    engine: ContainerEngine | None = None
     """The container engine that makes it."""
     needs_image: bool = False
     """Whether it cannot give a job the machine's own file system."""

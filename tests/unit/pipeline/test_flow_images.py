@@ -10,7 +10,7 @@ import pytest
 from djed.build import Assembly, Sealed
 from djed.model.artifact import Artifact, ArtifactKind
 from djed.model.contents import NativePackage
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.hardware import Interpreter
 from djed.model.image import Image
 from djed.model.inspection import Inspection
@@ -61,7 +61,7 @@ class FakeBuilder:
 @pytest.fixture
 def context() -> FakeContext:
     found = FakeContext()
-    engine = Engine(name="podman", version="4.3.1", path="/usr/bin/podman", builds=True)
+    engine = ContainerEngine(name="podman", version="4.3.1", path="/usr/bin/podman", builds=True)
     found.nodes = tuple(replace(node, engines=(engine,)) for node in found.nodes)
     found.builders = {
         **found.builders,

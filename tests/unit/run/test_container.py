@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from djed.errors import RunnerError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.job import Limits
 from djed.run import container
 from djed.run.docker_image import Loaded
 from djed.run.sandbox import Bind, Inside, Sandbox
 
-PODMAN = Engine(
+PODMAN = ContainerEngine(
     name="podman",
     version="5.0",
     path="/usr/bin/podman",
@@ -22,7 +22,7 @@ PODMAN = Engine(
     runtime="crun 1.14",
     features=("passthrough", "cgroup", "cpuset"),
 )
-DOCKER = Engine(
+DOCKER = ContainerEngine(
     name="docker", version="27.0", path="/usr/bin/docker", runs=True, variables={"DOCKER_HOST": "unix:///x"}
 )
 IMAGE = Loaded(name="djed-0", variables=frozenset({"LD_PRELOAD", "PATH"}))
@@ -73,11 +73,11 @@ def test_podman_takes_the_root_where_it_lies_and_writes_beside_it() -> None:
 def test_podman_as_root_makes_the_jobs_user_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(os, "getgid", lambda: 0)
-    engine = Engine(name="podman", version="5", path="/p", features=("user namespace",))
+    engine = ContainerEngine(name="podman", version="5", path="/p", features=("user namespace",))
     argv = container.podman(engine, _inside(), ())
     assert "65534:0:1" in _pairs(argv, "--uidmap")
     assert _pairs(argv, "--user") == ["65534:65534"]
-    rootless = Engine(name="podman", version="5", path="/p", rootless=True)
+    rootless = ContainerEngine(name="podman", version="5", path="/p", rootless=True)
     assert _pairs(container.podman(rootless, _inside(), ()), "--user") == ["0:0"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from djed.errors import ToolError
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.run import engine_trials, engines, runtimes
 from djed.run.engine_trials import Ground, Outcome
 
@@ -52,8 +52,8 @@ def _trial(
     return tried
 
 
-def _docker(path: Path, kit: str, *, runs: bool = True) -> Engine:
-    return Engine(
+def _docker(path: Path, kit: str, *, runs: bool = True) -> ContainerEngine:
+    return ContainerEngine(
         name="docker", version="1", path=str(path), runs=runs, builds=True, variables={"DOCKER_BUILDKIT": kit}
     )
 

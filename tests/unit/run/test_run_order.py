@@ -12,7 +12,7 @@ import pytest
 
 from djed.errors import DjedError, MissingPartError, NotFoundError, RefusedError, RunnerError, UnsafeError
 from djed.model.codec import decode
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.model.job import At, Attempt, Job, Limits
 from djed.model.request import SandboxLevel
 from djed.run import passing
@@ -42,7 +42,7 @@ def _order(
     environ: Mapping[str, str] | None = None,
     materials: Artifacts | None = None,
     *,
-    engines: tuple[Engine, ...] = (),
+    engines: tuple[ContainerEngine, ...] = (),
     wraps: Mapping[SandboxLevel, Wrapper] = WRAPS,
 ) -> dict[str, Any]:
     site = Site(
@@ -368,8 +368,8 @@ def test_a_source_that_is_gone_or_holds_our_data_is_refused(source: str, error: 
         _order(Job(kind="base", command=("x",), source=source), BWRAP)
 
 
-PODMAN = Engine(name="podman", version="4.3.1", path="/usr/bin/podman", builds=True, runs=True)
-DOCKER = Engine(name="docker", version="27.0", path="/usr/bin/docker", runs=True)
+PODMAN = ContainerEngine(name="podman", version="4.3.1", path="/usr/bin/podman", builds=True, runs=True)
+DOCKER = ContainerEngine(name="docker", version="27.0", path="/usr/bin/docker", runs=True)
 
 
 def test_a_job_that_calls_an_engine_has_no_sandbox_and_the_users_settings() -> None:
@@ -398,7 +398,7 @@ def test_a_job_that_calls_an_engine_has_no_sandbox_and_the_users_settings() -> N
         "STEP": "1",
     }
     assert not {"AWS_SECRET_ACCESS_KEY", "LD_PRELOAD"} & found.keys()
-    assert decode(Engine, json.loads(found["DJED_ENGINE"])) == PODMAN, "the first that builds"
+    assert decode(ContainerEngine, json.loads(found["DJED_ENGINE"])) == PODMAN, "the first that builds"
     assert found["TMPDIR"] == "/data/attempts/djed-j-1/cache"
     assert "/usr/sbin" in found["PATH"].split(":")
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from djed.build.inside.report import FailedError, say
 from djed.errors import MissingPartError, ToolError
 from djed.model.codec import decode
-from djed.model.engine import Engine
+from djed.model.engine import ContainerEngine
 from djed.toolbox.fs import remove_tree
 from djed.toolbox.process import follow, run
 
@@ -41,10 +41,10 @@ _KILLED = re.compile(r"^unshare: sigprocmask unblock failed|signal: killed$")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
-def given_engine() -> Engine | None:
+def given_engine() -> ContainerEngine | None:
     """The engine that the job was given."""
     text = os.environ.get("DJED_ENGINE")
-    return decode(Engine, json.loads(text)) if text else None
+    return decode(ContainerEngine, json.loads(text)) if text else None
 
 
 def attempt_name(outputs: Path) -> str:
@@ -56,11 +56,11 @@ def attempt_name(outputs: Path) -> str:
     return f"djed-{hashlib.sha256(os.fsencode(outputs.resolve())).hexdigest()[:16]}"
 
 
-def given_engines() -> tuple[Engine, ...]:
+def given_engines() -> tuple[ContainerEngine, ...]:
     """All engines that the job may call, the preferred one first."""
     text = os.environ.get("DJED_ENGINES")
     if text:
-        return tuple(decode(Engine, one) for one in json.loads(text))
+        return tuple(decode(ContainerEngine, one) for one in json.loads(text))
     engine = given_engine()
     return () if engine is None else (engine,)
 
@@ -74,7 +74,7 @@ def state_folder(work: Path) -> Path:
 class Driver:
     """One engine at work for one attempt."""
 
-    def __init__(self, engine: Engine, name: str, work: Path) -> None:
+    def __init__(self, engine: ContainerEngine, name: str, work: Path) -> None:
         self.engine, self.name = engine, name
         self._store = work / "engine"
         # Engines refuse a long path here; nothing of size is kept in it.

@@ -1,5 +1,6 @@
 """``djed doctor``: what is here, and what that means."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from djed.toolbox.parts import Part, parts
 if TYPE_CHECKING:
     from djed.client import Client
     from djed.config import Config
+    from djed.model.engine import ContainerEngine
 
 __all__ = ["doctor"]
 
@@ -41,7 +43,9 @@ def doctor(*, json: Json = False, context: Injected) -> None:
 def _found(context: Injected) -> Sequence[Part]:
     if context.config.server is not None:
         return _server(context.config)
-    return parts(context.config, interpreters=_interpreters(context))
+    interpreters = _interpreters(context)
+    found = parts(context.config, interpreters=interpreters)
+    return found if interpreters is None else [*found, *_for_images(context.config)]
 
 
 def _interpreters(context: Injected) -> list[Interpreter] | None:
@@ -52,6 +56,50 @@ def _interpreters(context: Injected) -> list[Interpreter] | None:
     except DjedError as error:
         context.console.err(bad("error"), ": ", error.message)
         return None
+
+
+def _for_images(config: "Config") -> list[Part]:
+    """What only environments on images need; the first time it is tried, which takes seconds."""
+    from djed.run import engines, levels
+
+    here = levels.probe(config.data, deep=True)
+    found = [_engine(engine) for engine in here.engines]
+    there = {part.name for part in found}
+    meaning = "One engine is enough: it installs native packages and runs containers."
+    for name, reason in engines.reasons(config.data).items():
+        if name not in there:
+            found.append(Part(name=name, present=False, detail=reason, meaning=meaning))
+    boxed = next((item for item in here.sandboxes if item.level == "gvisor"), None)
+    meaning = "Jobs can ask for a kernel of their own: sandbox: gvisor."
+    version = boxed.tool.removeprefix("runsc ") if boxed and boxed.tool else None
+    hint = "Install runsc: apt install runsc"
+    found.append(Part(name="gvisor", present=boxed is not None, version=version, meaning=meaning, hint=hint))
+    meaning = "It fetches images by their names and pushes them, without an engine."
+    found.append(_tool("skopeo", meaning, "Install it: apt install skopeo"))
+    meaning = "Apptainer files are written with it where apptainer itself is not there."
+    return [*found, _tool("sqfstar", meaning, "Install it: apt install squashfs-tools")]
+
+
+def _engine(engine: "ContainerEngine") -> Part:
+    able = [
+        word
+        for word, there in (("installs native packages", engine.builds), ("runs containers", engine.runs))
+        if there
+    ]
+    meaning = f"It {' and '.join(able) or 'is of no use here'}."
+    detail = ", ".join(filter(None, (engine.path, engine.runtime)))
+    return Part(
+        name=engine.name,
+        present=True,
+        version=engine.version,
+        detail=detail,
+        meaning=f"{meaning} {engine.warning}" if engine.warning else meaning,
+    )
+
+
+def _tool(name: str, meaning: str, hint: str) -> Part:
+    path = shutil.which(name)
+    return Part(name=name, present=path is not None, detail=path, meaning=meaning, hint=hint)
 
 
 def _server(config: "Config") -> list[Part]:
