@@ -26,6 +26,7 @@ from tests.support.docker import Daemon, daemon
 PODMAN = pytest.param("podman", marks=pytest.mark.needs("podman", "root", "cgroup"))
 DOCKER = pytest.param("docker", marks=pytest.mark.needs("dockerd", "root", "cgroup"))
 GVISOR = pytest.param("gvisor", marks=pytest.mark.needs("runsc", "root", "cgroup"))
+NAME = f"djed-plight{os.getpid()}"
 STUBBORN = "trap '' TERM; echo begun; while :; do sleep 1; done"
 
 
@@ -68,7 +69,7 @@ class Bench:
             image=IMAGE,
             limits=Limits(timeout=timeout),
         )
-        attempt = Attempt(name="djed-trouble-1", job_id="trouble", number=1, job=job, node="local/n")
+        attempt = Attempt(name=f"{NAME}-1", job_id="trouble", number=1, job=job, node="local/n")
         handle = self.runner.submit(attempt)
         end = time.monotonic() + 30
         with Watch([self.home / attempt.name]) as watch:
@@ -83,11 +84,11 @@ class Bench:
 
     def left(self) -> list[str]:
         """Containers, groups and processes of ours."""
-        found = [str(path) for path in Path("/sys/fs/cgroup").glob("*/djed-trouble-*")]
-        found += [name for name in podman_containers() if name.startswith("djed-trouble")]
+        found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{NAME}-*")]
+        found += [name for name in podman_containers() if name.startswith(NAME)]
         found += [str(path) for path in (self.data / "gvisor/state").glob("*")]
         found += self.docker.containers() if self.docker else []
-        return found + _processes("djed-trouble")
+        return found + _processes(NAME)
 
     def clean(self) -> bool:
         """Whether nothing is left, soon."""
@@ -219,7 +220,7 @@ def test_a_daemon_that_goes_away(data: Path, images: Images, monkeypatch: pytest
         bench.end(bench.start("echo begun"))
     assert engines.remembered(data) is None, "its socket is gone"
     job = Job(kind="run", command=("true",), inside=True, image=IMAGE)
-    attempt = Attempt(name="djed-trouble-2", job_id="x", number=1, job=job, node="")
+    attempt = Attempt(name=f"{NAME}-2", job_id="x", number=1, job=job, node="")
     with pytest.raises(DjedError, match=r"docker failed|Cannot connect"):
         bench.runner.submit(attempt)
     assert not (bench.home / attempt.name).exists()
@@ -244,4 +245,4 @@ def test_no_engine_at_all_is_refused_in_a_sentence(
     runner = LocalRunner(data / "attempts", images, config=Config(data=data, sandbox_floor="container"))
     job = Job(kind="run", command=("true",), inside=True, image=IMAGE)
     with pytest.raises(RefusedError, match="container"):
-        runner.submit(Attempt(name="djed-trouble-3", job_id="x", number=1, job=job, node=""))
+        runner.submit(Attempt(name=f"{NAME}-3", job_id="x", number=1, job=job, node=""))

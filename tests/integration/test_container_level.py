@@ -20,6 +20,7 @@ from djed.testing.runner_contract import wait
 from tests.support.containers import IMAGE, Images, looked, podman_containers
 from tests.support.docker import Daemon, daemon
 
+NAME = f"djed-level{os.getpid()}"
 PODMAN = pytest.param("podman", marks=pytest.mark.needs("podman", "root", "cgroup"))
 DOCKER = pytest.param("docker", marks=pytest.mark.needs("dockerd", "root", "cgroup"))
 GVISOR = pytest.param("gvisor", marks=pytest.mark.needs("runsc", "root", "cgroup"))
@@ -42,7 +43,7 @@ class Bench:
         self.level = level
         self.runner = LocalRunner(self.home, images, config=Config(data=data, sandbox_floor=level))
 
-    def run(self, script: str, *, name: str = "djed-level-1", **more: Any) -> Result:
+    def run(self, script: str, *, name: str = f"{NAME}-1", **more: Any) -> Result:
         """Run a shell script inside the image, to its end."""
         job = Job(kind="run", command=("/bin/sh", "-c", script), inside=True, image=IMAGE, **more)
         attempt = Attempt(name=name, job_id="level", number=1, job=job, node="local/n")
@@ -50,7 +51,7 @@ class Bench:
         assert wait(self.runner, handle, 60).state == "over"
         return self.runner.collect(handle, self.home / name)
 
-    def said(self, stream: str = "stdout", name: str = "djed-level-1") -> str:
+    def said(self, stream: str = "stdout", name: str = f"{NAME}-1") -> str:
         return (self.home / name / stream).read_text()
 
 
@@ -138,7 +139,7 @@ def test_what_it_leaves_is_ours_and_comes_home(bench: Bench) -> None:
     )
     assert result.exit_code == 7
     assert (bench.said(), bench.said("stderr")) == ("given", "err\n")
-    left = bench.home / "djed-level-1/outputs/d/f"
+    left = bench.home / f"{NAME}-1/outputs/d/f"
     assert left.read_text() == "out\n"
     assert left.stat().st_uid == os.getuid()
 
@@ -175,8 +176,8 @@ def test_secrets_are_files_inside_and_stars_outside(bench: Bench) -> None:
     )
     assert result.exit_code == 0, bench.said("stderr")
     assert bench.said() == "***\n"
-    assert not (bench.home / "djed-level-1/outputs/copy").exists()
-    assert not [path for path in Path("/dev/shm").iterdir() if path.name.startswith("djed-level-1")]
+    assert not (bench.home / f"{NAME}-1/outputs/copy").exists()
+    assert not [path for path in Path("/dev/shm").iterdir() if path.name.startswith(f"{NAME}-1")]
 
 
 # --- What is measured ----------------------------------------------------------------------------------------------------------------
@@ -232,11 +233,11 @@ def test_cpus_are_held(engine: Bench) -> None:
         inside=True,
         image=IMAGE,
     )
-    attempt = Attempt(name="djed-level-2", job_id="level", number=1, job=job, node="local/n", cpus=(0,))
+    attempt = Attempt(name=f"{NAME}-2", job_id="level", number=1, job=job, node="local/n", cpus=(0,))
     handle = engine.runner.submit(attempt)
     wait(engine.runner, handle)
-    result = engine.runner.collect(handle, engine.home / "djed-level-2")
-    assert "Cpus_allowed_list:\t0\n" in engine.said(name="djed-level-2")
+    result = engine.runner.collect(handle, engine.home / f"{NAME}-2")
+    assert "Cpus_allowed_list:\t0\n" in engine.said(name=f"{NAME}-2")
     assert result.cpus == (0,)
 
 
@@ -251,20 +252,20 @@ def test_a_fraction_of_a_cpu_is_held(engine: Bench) -> None:
 
 
 def test_nothing_is_left(bench: Bench, request: pytest.FixtureRequest) -> None:
-    bench.run("true", name="djed-level-3")  # so that an image is loaded
+    bench.run("true", name=f"{NAME}-3")  # so that an image is loaded
     before = _left(bench, request)
     for number, script in enumerate(("true", "exit 3", "kill -9 $$", "no-such-program")):
-        bench.run(script, name=f"djed-level-4{number}")
+        bench.run(script, name=f"{NAME}-4{number}")
     _settled(bench, request, before)
 
 
 def _left(bench: Bench, request: pytest.FixtureRequest) -> dict[str, object]:
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    places = (bench.data, bench.images.folder, "djed-level")
+    places = (bench.data, bench.images.folder, NAME)
     found: dict[str, object] = {
         "mounts": [line for line in mounts if any(str(place) in line for place in places)],
-        "podman": [name for name in podman_containers() if name.startswith("djed-level")],
-        "groups": [str(path) for path in Path("/sys/fs/cgroup").glob("*/djed-level*")],
+        "podman": [name for name in podman_containers() if name.startswith(NAME)],
+        "groups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{NAME}*")],
         "roots": sorted((bench.data / "gvisor/state").glob("*")),
     }
     if os.environ.get("DOCKER_HOST"):
@@ -292,7 +293,7 @@ def test_an_image_that_was_removed_is_loaded_again(
     loaded = [name for name in docker.images() if name.startswith("djed-")]
     assert len(loaded) == 1
     docker.ask("rmi", "--force", loaded[0])
-    assert bench.run("echo two", name="djed-level-5").exit_code == 0
+    assert bench.run("echo two", name=f"{NAME}-5").exit_code == 0
     assert [name for name in docker.images() if name.startswith("djed-")] == loaded
 
 
@@ -305,4 +306,4 @@ def test_a_job_on_the_machines_own_files_is_refused(data: Path, images: Images) 
     )
     job = Job(kind="run", command=("true",))
     with pytest.raises(RefusedError, match="needs an image"):
-        runner.submit(Attempt(name="djed-level-6", job_id="x", number=1, job=job, node=""))
+        runner.submit(Attempt(name=f"{NAME}-6", job_id="x", number=1, job=job, node=""))

@@ -330,9 +330,9 @@ def _make(folder):
 def _remove(folder):
     """Remove a group, after killing who is left in it: a killed process holds on to its group for a moment."""
     end = time.monotonic() + PATIENCE
-    for inner in _inner(folder):
-        _remove(inner)
     while time.monotonic() < end:
+        for inner in _inner(folder):  # a runtime that is being killed may still make one
+            _remove(inner)
         try:
             os.rmdir(folder)
         except OSError as error:
