@@ -14,7 +14,7 @@ from djed.model.engine import ContainerEngine
 from djed.toolbox import process
 from djed.toolbox.folder import writing
 
-__all__ = ["Loaded", "forget", "load"]
+__all__ = ["Loaded", "forget", "image_digest", "load"]
 
 _LOAD = 1800.0
 _ASK = 60.0
@@ -49,6 +49,13 @@ def load(engine: ContainerEngine, layout: Path, environ: Mapping[str, str], scra
             raise ToolError(f"{engine.name} loaded the image {name}, but does not have it.")
     given = (image.config.get("config") or {}).get("Env") or ()
     return Loaded(name=name, variables=frozenset(str(pair).partition("=")[0] for pair in given))
+
+
+def image_digest(layout: Path) -> str:
+    """The digest that an image artifact goes by in an engine. Raises what reading the layout raises."""
+    from djed.toolbox.oci import Layout
+
+    return Layout(layout).choose(platform.machine()).digest
 
 
 def forget(engine: ContainerEngine, digest: str, environ: Mapping[str, str]) -> None:

@@ -68,7 +68,7 @@ class LocalRunner:
     def nodes(self) -> Sequence[Node]:
         """This machine."""
         site = self._prepare()
-        present = tuple(item.level for item in self._sandboxes)
+        present = tuple(dict.fromkeys(item.level for item in self._sandboxes))
         return (machine.node(self._config, self.target, present, site.engines),)
 
     def equip(self) -> None:

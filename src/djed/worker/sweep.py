@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from djed.config import Config
+from djed.errors import DjedError
 from djed.model.artifact import Artifact
 from djed.model.summary import Collected
+from djed.run import container, docker_image, engines
 from djed.store import facts, inspections, jobs, lookup
 from djed.store.schema import UNFINISHED_JOBS, attempts
 from djed.store.schema import inspections as inspection_table
@@ -48,6 +52,7 @@ def sweep(store: Store, config: Config, *, older_than: float | None, dry_run: bo
     if not dry_run:
         for digest in blobs:
             store.blobs.remove(digest)
+        _forget_images(store, config, gone.artifacts)
         for artifact in gone.artifacts:
             store.discard_artifact(artifact)
         for path in leftovers:
@@ -88,6 +93,19 @@ def _forget(
         sa.select(job_table.c.attempt).where(UNFINISHED_JOBS, job_table.c.state == "active")
     ).scalars()
     return _Gone(inspections=len(old), artifacts=artifacts, locks=locks, active=frozenset(active))
+
+
+def _forget_images(store: Store, config: Config, artifacts: Sequence[Artifact]) -> None:
+    """Docker has an image of its own of each that it ran."""
+    images = [store.artifact_path(artifact) for artifact in artifacts if artifact.image is not None]
+    docker = next((one for one in engines.remembered(config.data) or () if one.name == "docker"), None)
+    if docker is None:
+        return
+    for layout in images:
+        with suppress(DjedError):  # nobody can say what it was called, or the engine is away
+            docker_image.forget(
+                docker, docker_image.image_digest(layout), container.environment(docker, os.environ)
+            )
 
 
 def _unused_blobs(connection: sa.Connection, store: Store, now: float) -> dict[str, int]:
