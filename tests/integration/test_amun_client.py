@@ -200,7 +200,7 @@ def test_what_is_refused_raises_with_amuns_words(url: str) -> None:
         amun.inspect(url, "quay.example/fedora:30")
     assert caught.value.status == 400
     body = json.loads(caught.value.body)
-    assert "only this machine's own system" in body["error"]
+    assert "is not among the bases that this server allows" in body["error"]
     assert body["parameters"]["base"] == "quay.example/fedora:30"
     with pytest.raises(swagger.exceptions.ApiException) as unknown:
         amun.get_inspection_status(url, "inspection-nope")

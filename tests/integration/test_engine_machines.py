@@ -71,11 +71,11 @@ def test_what_one_machine_is_asked_the_machine_that_fits_does(machines: Machines
         )
         for _ in door.follow(ids):
             pass
+        assert {node.id for node in door.nodes()} == {"local/door", "local/left", "local/right"}
     assert outcomes([door.get(id_) for id_ in ids]) == ["succeeded"] * 3
     assert [door.get(id_).plan.run_node for id_ in ids] == ["local/left", "local/right", "local/left"]  # type: ignore[union-attr]
     (run,) = [job for job in door.jobs(ids[1]) if job.role == "run:0"]
     assert door.log(run.id) == b"right\n"
-    assert {node.id for node in door.nodes()} == {"local/door", "local/left", "local/right"}
 
 
 def test_what_runs_elsewhere_is_read_while_it_is_written(machines: Machines, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def clone(engine: Engine, reference: str, changes: Mapping[str, Any]) -> Inspect
 def _take_in(engine: Engine, submission: Submission) -> None:
     """Check what can be checked without the database, and keep its contents."""
     check_hardware(submission.request)
-    check_base(engine, submission.request)
+    check_base(engine, submission)
     for content in submission.contents.values():
         engine.store.blobs.put(content)
     for _, file in files(submission.request):

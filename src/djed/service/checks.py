@@ -47,9 +47,9 @@ def check_hardware(request: Request) -> None:
         )
 
 
-def check_base(engine: Engine, request: Request) -> None:
+def check_base(engine: Engine, submission: Submission) -> None:
     """Raise ``RequestError`` for a base that the operator does not let others name: it is read, or fetched, on this machine."""
-    base = request.environment.base
+    base = submission.request.environment.base
     if base == "host" or engine.principal.name == LOCAL:
         return
     from fnmatch import fnmatchcase
@@ -57,7 +57,8 @@ def check_base(engine: Engine, request: Request) -> None:
     if not any(fnmatchcase(base, pattern) for pattern in engine.config.bases) or "/.." in base:
         message = f"{base!r} is not among the bases that this server allows"
         hint = "Its operator names them in the setting bases."
-        fault = Fault(path="environment.base", message=message, hint=hint)
+        foreign = (submission.origin or {}).get("door") == "amun"
+        fault = Fault(path="base" if foreign else "environment.base", message=message, hint=hint)
         raise RequestError(f"{fault.path}: {message}.", faults=(fault,), hint=hint)
 
 

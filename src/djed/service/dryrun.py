@@ -36,7 +36,7 @@ _GRACE = 2.0
 def preview(engine: Engine, submission: Submission, *, wait: float) -> Preview:
     """Plan the request as the worker would, wait up to ``wait`` seconds for its stack, and render its jobs."""
     check_hardware(submission.request)
-    check_base(engine, submission.request)
+    check_base(engine, submission)
     check_shown(engine, submission)
     for content in submission.contents.values():
         engine.store.blobs.put(content)

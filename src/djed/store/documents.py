@@ -24,6 +24,7 @@ _TEXTS = {
     "lock": "null",
     "statistics": "[]",
     "refusals": "[]",
+    "packaged": "{}",
     "origin": "null",
 }
 """Columns that are JSON already, each with what stands for an empty one."""
