@@ -143,7 +143,7 @@ def test_a_native_package_that_cannot_be_had_is_named(engine: Engine, base: str,
 
 
 @pytest.mark.parametrize("target", [pytest.param("podman", marks=pytest.mark.needs("podman"))])
-def test_built_here_and_run_by_an_engine(
+def test_built_and_run_by_an_engine(
     engine: Engine, index: LoopbackIndex, base: str, target: str
 ) -> None:
     asked = script(
@@ -151,7 +151,8 @@ def test_built_here_and_run_by_an_engine(
     )
     assert asked.request.run is not None
     run = replace(asked.request.run, targets=(target,))
-    (found,) = done(engine, on(base, replace(asked, request=replace(asked.request, run=run))))
+    request = replace(asked.request, run=run, build=Build(targets=(target,)))
+    (found,) = done(engine, on(base, replace(asked, request=request)))
     assert outcomes([found]) == ["succeeded"], found.failure
     assert stdout(engine, found.id) == "2.0\n"
     result = (

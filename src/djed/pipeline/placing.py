@@ -99,6 +99,9 @@ def _spots(request: Request, asked: Build | Run, stage: str, context: Context) -
         nodes = [node for node in context.nodes if target in node.targets]
         if not nodes and not asked.targets and target != _LOCAL:
             continue
+        if target in _ENGINES and not image:
+            reasons.append(f"The target {target} runs jobs in images, and environment.base is the host.")
+            continue
         found = match(
             asked.hardware,
             nodes,

@@ -113,11 +113,16 @@ def choose(present: Sequence[Sandbox], floors: Sequence[str | None], job: Job) -
     A job inside an image needs at least ``bwrap``: there is no other way to give it another file system. One that calls a container engine
     gets no sandbox from us, for the engine confines what it runs. Raises ``RefusedError`` where nothing that works here is enough.
     """
-    if job.target in ENGINES:
+    if job.target in ENGINES and not job.tools:  # our own code runs on the machine itself, whoever runs the rest
         present = [one for one in present if one.engine is not None and one.engine.name == job.target]
-        if not present and not job.engine:
+        if not present:
             raise RefusedError(
                 f"No container runs by {job.target} here.", hint="What is wrong with it says: djed doctor"
+            )
+        if not job.inside:
+            raise RefusedError(
+                f"{job.target} runs jobs in images, and this one runs on the machine's own files.",
+                hint="Give the environment a base image.",
             )
     if job.engine:
         plain = (one for one in present if one.level in {"none", "process"})

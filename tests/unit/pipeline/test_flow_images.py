@@ -172,6 +172,7 @@ def test_a_container_on_the_host_is_refused(context: FakeContext) -> None:
     ]
     move = advance(inspection(run=Run(command=("true",), targets=("podman",))), [], context)
     assert move.changes["state"] == "refused"
+    assert "environment.base is the host" in move.changes["failure"].message
 
 
 def test_native_packages_need_an_engine(context: FakeContext) -> None:
