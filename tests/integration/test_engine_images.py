@@ -143,9 +143,7 @@ def test_a_native_package_that_cannot_be_had_is_named(engine: Engine, base: str,
 
 
 @pytest.mark.parametrize("target", [pytest.param("podman", marks=pytest.mark.needs("podman"))])
-def test_built_and_run_by_an_engine(
-    engine: Engine, index: LoopbackIndex, base: str, target: str
-) -> None:
+def test_built_and_run_by_an_engine(engine: Engine, index: LoopbackIndex, base: str, target: str) -> None:
     asked = script(
         "import lib\nprint(lib.VERSION)", path="a.py", environment=packages("lib", index=index.url)
     )

@@ -113,7 +113,9 @@ def choose(present: Sequence[Sandbox], floors: Sequence[str | None], job: Job) -
     A job inside an image needs at least ``bwrap``: there is no other way to give it another file system. One that calls a container engine
     gets no sandbox from us, for the engine confines what it runs. Raises ``RefusedError`` where nothing that works here is enough.
     """
-    if job.target in ENGINES and not job.tools:  # our own code runs on the machine itself, whoever runs the rest
+    if (
+        job.target in ENGINES and not job.tools
+    ):  # our own code runs on the machine itself, whoever runs the rest
         present = [one for one in present if one.engine is not None and one.engine.name == job.target]
         if not present:
             raise RefusedError(
