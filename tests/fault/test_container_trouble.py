@@ -136,7 +136,7 @@ def bench(
     return Bench(data, images, request.param, running)
 
 
-def test_cancel_ends_a_stubborn_job_within_a_second(bench: Bench) -> None:
+def test_cancel_ends_a_stubborn_job_soon(bench: Bench) -> None:
     handle = bench.start(STUBBORN)
     started = time.monotonic()
     bench.runner.cancel(handle)

@@ -20,6 +20,7 @@ __all__ = [
     "build_error",
     "build_variables",
     "host_digest",
+    "own_code",
     "require_success",
     "script",
     "uv_settings",
@@ -141,6 +142,12 @@ def build_variables(environment: Environment, settings: Mapping[str, str]) -> di
     """Variables of a job that may run a package's build code: those of the request too, but for what would steer uv."""
     own = {name: value for name, value in environment.variables.items() if not name.startswith("UV_")}
     return {**own, **uv_variables(environment, settings)}
+
+
+def own_code(subcommand: str, *words: str | At) -> tuple[str | At, ...]:
+    """The command of a job that runs a subcommand of :mod:`djed.build.inside`."""
+    program = At(place="djed", path="build/inside")
+    return (At(place="interpreter"), "-I", "-S", program, subcommand, *words)
 
 
 def require_success(result: Result) -> None:

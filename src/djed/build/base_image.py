@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from djed.build.base import INSECURE_REGISTRIES, require_success
+from djed.build.base import INSECURE_REGISTRIES, own_code, require_success
 from djed.build.image_facts import seal_image
 from djed.build.interface import Assembly, Sealed
 from djed.model.artifact import ArtifactKind
@@ -47,17 +47,7 @@ class BaseBuilder:
         insecure = assembly.settings.get(INSECURE_REGISTRIES, "")
         return Job(
             kind="base",
-            command=(
-                At(place="interpreter"),
-                "-I",
-                "-S",
-                At(place="djed", path="build/inside"),
-                "base",
-                base.kind,
-                source,
-                At(place="outputs"),
-                assembly.node.hardware.arch,
-            ),
+            command=own_code("base", base.kind, source, At(place="outputs"), assembly.node.hardware.arch),
             variables={INSECURE_REGISTRIES: insecure} if insecure and not base.local else {},
             limits=assembly.limits,
             network=not base.local,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from djed.build.base import BuildError, build_error, require_success, script
+from djed.build.base import BuildError, build_error, own_code, require_success, script
 from djed.build.image_facts import seal_image
 from djed.build.inside.names import plain_name, provided_name
 from djed.build.interface import Assembly, Sealed
@@ -80,16 +80,7 @@ class NativeBuilder:
         assert assembly.image is not None
         return Job(
             kind="native",
-            command=(
-                At(place="interpreter"),
-                "-I",
-                "-S",
-                At(place="djed", path="build/inside"),
-                "native",
-                At(place="image"),
-                At(place="outputs"),
-                image.arch,
-            ),
+            command=own_code("native", At(place="image"), At(place="outputs"), image.arch),
             files=tuple(InputFile(path=path, text=text) for path, text in files.items()),
             limits=assembly.limits,
             network=True,

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from djed.build.base import own_code
 from djed.build.interface import Assembly
 from djed.build.manifest import read_manifest
 from djed.errors import ToolError, UnsafeError
@@ -24,14 +25,7 @@ def job_of(
     """A job that runs a subcommand of :mod:`djed.build.inside`; the environment is there to be read, and the image of that digest."""
     return Job(
         kind="package",
-        command=(
-            At(place="interpreter"),
-            "-I",
-            "-S",
-            At(place="djed", path="build/inside"),
-            subcommand,
-            *words,
-        ),
+        command=own_code(subcommand, *words),
         files=files,
         limits=assembly.limits,
         environment=assembly.venv.digest if assembly.venv else None,

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ContainerEngine", "EngineFeature", "EngineName"]
+__all__ = ["ENGINE_TARGETS", "ContainerEngine", "EngineFeature", "EngineName"]
 
 EngineName = Literal["podman", "buildah", "docker"]
+ENGINE_TARGETS: tuple[EngineName, ...] = ("podman", "docker")
+"""Targets of a machine that are container engines: those that run containers."""
 EngineFeature = Literal["user namespace", "passthrough", "cgroup", "cpuset"]
 """``user namespace``: users in a container are others than on the machine; ``passthrough``: a container writes right into our pipes;
 ``cgroup``: a container lies in the control group that we say; ``cpuset``: it can be held to CPUs."""

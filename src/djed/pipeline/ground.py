@@ -17,6 +17,7 @@ from djed.build import Assembly, host_digest
 from djed.build.base import INSECURE_REGISTRIES
 from djed.errors import RefusedError
 from djed.model.artifact import Artifact
+from djed.model.base import parse_base
 from djed.model.contents import NativePackage
 from djed.model.hardware import Interpreter, Node
 from djed.model.inspection import Inspection, JobRecord
@@ -102,7 +103,7 @@ def find_ground(
     assembly = base_assembly(inspection, node, context)
     builder = context.builders["base"]
     question = builder.digest(assembly)
-    base = _answered(question, inspection, jobs, context)
+    base = _answered(question, assembly, jobs, context)
     if base is None:
         return _missing("base", jobs, lambda: builder.render(assembly), question)
     image = base
@@ -201,12 +202,11 @@ def native_assembly(assembly: Assembly, base: Artifact) -> Assembly:
 
 
 def _answered(
-    question: str, inspection: Inspection, jobs: Sequence[JobRecord], context: Context
+    question: str, assembly: Assembly, jobs: Sequence[JobRecord], context: Context
 ) -> Artifact | None:
     """The image that a name led to: just now, or lately, or ever where the name can lead to no other."""
     made = any(job.role == "base" and job.state == "succeeded" for job in jobs)
-    base = inspection.request.environment.base
-    settled = made or "@sha256:" in base or bool(context.stamp(base))
+    settled = made or bool(assembly.stamp) or parse_base(assembly.environment.base).fixed
     answer = context.find_lock(question, settled=settled)
     return context.find_artifact(answer.base) if answer and answer.base else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from djed.model.base import parse_base
+from djed.model.engine import ENGINE_TARGETS
 from djed.model.hardware import Node
 from djed.model.inspection import Inspection
 from djed.model.request import SANDBOX_LEVELS, Build, Request, Run, SandboxLevel
@@ -17,7 +18,6 @@ from djed.plan.match import match
 __all__ = ["Placed", "place", "runs"]
 
 _LOCAL = "local"
-_ENGINES = ("podman", "docker")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,7 @@ def _needs_engine(request: Request, context: Context) -> bool:
     environment = request.environment
     targets = {*request.build.targets, *(request.run.targets if request.run else ())}
     strong = {request.sandbox, context.config.sandbox_floor} & {"container", "gvisor"}
-    if strong or not targets.isdisjoint(_ENGINES):
+    if strong or not targets.isdisjoint(ENGINE_TARGETS):
         return True
     if environment.base == HOST:
         return False
@@ -95,11 +95,11 @@ def _spots(request: Request, asked: Build | Run, stage: str, context: Context) -
     tables: list[Mapping[str, Any]] = []
     reasons = []
     image = request.environment.base != HOST
-    for target in asked.targets or (_LOCAL, *_ENGINES):
+    for target in asked.targets or (_LOCAL, *ENGINE_TARGETS):
         nodes = [node for node in context.nodes if target in node.targets]
         if not nodes and not asked.targets and target != _LOCAL:
             continue
-        if target in _ENGINES and not image:
+        if target in ENGINE_TARGETS and not image:
             reasons.append(f"The target {target} runs jobs in images, and environment.base is the host.")
             continue
         found = match(
@@ -133,7 +133,7 @@ def _pair(found: Mapping[str, _Found], context: Context) -> tuple[Spot | None, S
 
 def _floor(asked: SandboxLevel | None, target: str, context: Context) -> SandboxLevel | None:
     """The weakest sandbox that the request, the settings and the target accept; ``None``: any."""
-    by_target: SandboxLevel | None = "container" if target in _ENGINES else None
+    by_target: SandboxLevel | None = "container" if target in ENGINE_TARGETS else None
     floors = [
         level for level in (asked, context.config.sandbox_floor, by_target) if level not in {None, "none"}
     ]

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from djed.errors import RefusedError
-from djed.model.engine import ContainerEngine
+from djed.model.engine import ENGINE_TARGETS, ContainerEngine
 from djed.model.job import Job, Limits
 from djed.model.request import SANDBOX_LEVELS, SandboxLevel
 
-__all__ = ["ENGINES", "Bind", "Inside", "Sandbox", "Wrap", "Wrapper", "choose", "needs_engine"]
-
-ENGINES = ("podman", "docker")
-"""Targets of this machine that are container engines."""
+__all__ = ["Bind", "Inside", "Sandbox", "Wrap", "Wrapper", "choose", "needs_engine"]
 
 _USUAL: SandboxLevel = "bwrap"
 """The strongest level that a job gets without asking: what is above costs more than it may be worth."""
@@ -104,7 +101,7 @@ Wrapper = Callable[[Sandbox, Inside, Path], Wrap]
 def needs_engine(job: Job, floor: str | None) -> bool:
     """Whether something above bubblewrap must be looked for before a level is chosen."""
     floors = (job.sandbox or "none", floor or "none")
-    return job.engine or job.target in ENGINES or max(map(_rank, floors)) > _rank(_USUAL)
+    return job.engine or job.target in ENGINE_TARGETS or max(map(_rank, floors)) > _rank(_USUAL)
 
 
 def choose(present: Sequence[Sandbox], floors: Sequence[str | None], job: Job) -> Sandbox:
@@ -114,7 +111,7 @@ def choose(present: Sequence[Sandbox], floors: Sequence[str | None], job: Job) -
     gets no sandbox from us, for the engine confines what it runs. Raises ``RefusedError`` where nothing that works here is enough.
     """
     if (
-        job.target in ENGINES and not job.tools
+        job.target in ENGINE_TARGETS and not job.tools
     ):  # our own code runs on the machine itself, whoever runs the rest
         present = [one for one in present if one.engine is not None and one.engine.name == job.target]
         if not present:

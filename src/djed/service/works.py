@@ -42,8 +42,8 @@ class Works:
         """The runner of each target."""
         with self._guard:
             if self._runners is None:
+                from djed.model.engine import ENGINE_TARGETS
                 from djed.run.local import LocalRunner
-                from djed.run.sandbox import ENGINES
                 from djed.worker.context import StoreMaterials
 
                 local = LocalRunner(
@@ -52,7 +52,7 @@ class Works:
                     config=self._config,
                     levels=self._levels,
                 )
-                self._runners = dict.fromkeys((local.target, *ENGINES), local)
+                self._runners = dict.fromkeys((local.target, *ENGINE_TARGETS), local)
             return self._runners
 
     def own_nodes(self) -> list[Node]:
