@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from djed.build.base import BuildError, build_error, own_code, require_success, script
+from djed.build.base import build_error, own_code, require_success, script
 from djed.build.image_facts import seal_image
 from djed.build.inside.names import plain_name, provided_name
 from djed.build.interface import Assembly, Sealed
@@ -17,7 +17,7 @@ from djed.model.job import At, InputFile, Job
 from djed.model.result import Result
 from djed.toolbox.digest import digest_json
 
-__all__ = ["NativeBuilder", "installed", "native_words", "no_engine"]
+__all__ = ["NativeBuilder", "installed", "native_words"]
 
 _VERSION = 1
 _CONTEXT = "context"
@@ -141,16 +141,6 @@ def installed(image: Image, names: Sequence[str]) -> tuple[NativePackage, ...]:
                 kind=package.kind, name=package.name, version=package.version, arch=package.arch
             )
     return tuple(found.values())
-
-
-def no_engine(names: Sequence[str]) -> BuildError:
-    """For a node where no engine builds."""
-    return build_error(
-        "plan",
-        "no_engine",
-        f"The native packages {', '.join(names[:5])} are installed by a container engine, and none that builds works here.",
-        hint="Install podman, buildah or Docker; `djed doctor` says what is wrong with one that is there.",
-    )
 
 
 def _provides(package: NativePackage, name: str) -> bool:

@@ -11,7 +11,7 @@ from djed.build.base import BuildError
 from djed.build.inside.names import plain_name, provided_name
 from djed.build.inside.native import Listener
 from djed.build.interface import Assembly
-from djed.build.native import NativeBuilder, installed, native_words, no_engine
+from djed.build.native import NativeBuilder, installed, native_words
 from djed.model.artifact import Artifact
 from djed.model.contents import NativePackage
 from djed.model.image import Image, PackageManager
@@ -169,11 +169,3 @@ def test_a_listener_keeps_names_to_itself_and_says_the_nearest(capsys: pytest.Ca
         "djed: nearest: libgomp9: libgomp1",
         "djed: versions: git: 1:2.39",
     ]
-
-
-def test_without_an_engine_there_is_a_sentence() -> None:
-    failure = no_engine(["libgomp1", "git"]).failure
-    assert (failure.kind, failure.message) == (
-        "no_engine",
-        "The native packages libgomp1, git are installed by a container engine, and none that builds works here.",
-    )
